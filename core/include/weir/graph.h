@@ -1,0 +1,30 @@
+/* weir/graph.h - the wait-for graph: can anybody still wake this wait?
+ *
+ * Asked when a task parks. A wait can be woken if it has a timeout of its own, if its kind
+ * can always be (timers, I/O, callbacks), or if those it depends on can: any sufficient set
+ * of holders for a semaphore, all children for a join. The search stops at the first task
+ * that runs, is ready or is bound to a timer or I/O: O(1) in practice, each task once at most.
+ * An inherited deadline does not count as a waker.
+ */
+#ifndef WEIR_GRAPH_H
+#define WEIR_GRAPH_H
+#include <weir/runtime.h>
+
+#define WEIR_GRAPH_DEPTH 64
+
+struct weir_graph {
+    weir_runtime *rt;
+    uint32_t stamp;
+    uint32_t depth;
+    weir_task *path[WEIR_GRAPH_DEPTH];  /* the chain under inspection */
+    uint32_t n_cycle;                   /* > 0 once a dead end was proved */
+    weir_task *cycle[WEIR_GRAPH_DEPTH]; /* the tasks that wait for each other */
+};
+
+/* 1 if nobody can wake the pending wait of `t`; `g` then holds the cycle. */
+int weir_graph_is_stuck(weir_runtime *rt, weir_task *t, weir_graph *g);
+
+/* For weir_wait_ops.can_wake: can `t` still act (run, or be woken)? */
+int weir_graph_can_act(weir_graph *g, weir_task *t);
+
+#endif

@@ -1,0 +1,18 @@
+/* weir/weir.h - the whole C API of libweir. */
+#ifndef WEIR_H
+#define WEIR_H
+#include <weir/env.h>
+#include <weir/error.h>
+#include <weir/graph.h>
+#include <weir/histogram.h>
+#include <weir/list.h>
+#include <weir/loop.h>
+#include <weir/runtime.h>
+#include <weir/scope.h>
+#include <weir/semaphore.h>
+#include <weir/simulator.h>
+#include <weir/task.h>
+#include <weir/timer.h>
+#include <weir/version.h>
+#include <weir/waiter.h>
+#endif
