@@ -1,0 +1,55 @@
+/* sched/internal.h - the runtime's insides, shared by core/sched and core/uv and nobody else.
+ *
+ * Invariant: every PENDING waiter is counted in n.pending, every settled one stands in `ready`
+ * and is counted in n.ready; `now` never goes back and is read once per turn.
+ */
+#ifndef WEIR_SCHED_INTERNAL_H
+#define WEIR_SCHED_INTERNAL_H
+#include <weir/graph.h>
+#include <weir/loop.h>
+#include <weir/runtime.h>
+
+/* A hierarchical timing wheel over the bits of the deadline: level l holds the timers whose
+ * highest bit that differs from `base` lies in bits 6l .. 6l+5, one list per value of those
+ * bits. Setting is one count of leading zeros and one list insertion; cancelling is one
+ * removal; a timer that fires has moved down at most once per level. Nanoseconds throughout,
+ * so order is exact. (Varghese and Lauck, "Hashed and hierarchical timing wheels", 1987.) */
+#define WEIR_WHEEL_BITS 6
+#define WEIR_WHEEL_SLOTS (1u << WEIR_WHEEL_BITS)
+#define WEIR_WHEEL_LEVELS 11
+
+typedef struct weir_wheel {
+    uint64_t base; /* all timers with deadline < base have fired */
+    weir_list due; /* set at or before base: fire in the next turn */
+    uint64_t occupied[WEIR_WHEEL_LEVELS];
+    weir_list slot[WEIR_WHEEL_LEVELS][WEIR_WHEEL_SLOTS];
+} weir_wheel;
+
+struct weir_runtime {
+    weir_env env;
+    uint64_t now;
+    weir_list ready;
+    weir_task *current;
+    weir_loop *loop; /* the libuv driver, NULL under the simulator */
+    weir_list free_permits;
+    uint64_t last_id;
+    uint32_t stamp; /* of the deadlock search */
+    weir_counters n;
+    weir_scope root;
+    weir_wheel wheel;
+};
+
+void weir__wheel_init(weir_wheel *wheel, uint64_t now);
+/* Fire all timers due at rt->now; returns how many. */
+uint32_t weir__wheel_fire(weir_runtime *rt);
+/* A lower bound of the earliest deadline; WEIR_FOREVER if none is set. */
+uint64_t weir__wheel_next(const weir_runtime *rt);
+int weir__wheel_validate(const weir_runtime *rt);
+
+int weir__scope_validate(const weir_runtime *rt, const weir_scope *s);
+
+/* A permit from the runtime's free list, or NULL; and back. */
+weir_permit *weir__permit_new(weir_runtime *rt);
+void weir__permit_free(weir_runtime *rt, weir_permit *p);
+
+#endif
