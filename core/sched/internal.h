@@ -1,4 +1,4 @@
-/* sched/internal.h - the runtime's insides, shared by core/sched and core/uv and nobody else.
+/* sched/internal.h - the runtime's insides, shared by core/sched, core/sync and core/uv, nobody else.
  *
  * Invariant: every PENDING waiter is counted in n.pending, every settled one stands in `ready`
  * and is counted in n.ready; `now` never goes back and is read once per turn.
@@ -25,13 +25,19 @@ typedef struct weir_wheel {
     weir_list slot[WEIR_WHEEL_LEVELS][WEIR_WHEEL_SLOTS];
 } weir_wheel;
 
+/* Records of one size that are made once and recycled. */
+typedef struct weir_records {
+    weir_list free;
+    size_t size;
+} weir_records;
+
 struct weir_runtime {
     weir_env env;
     uint64_t now;
     weir_list ready;
     weir_task *current;
     weir_loop *loop; /* the libuv driver, NULL under the simulator */
-    weir_list free_permits;
+    weir_records permits; /* of core/sync */
     uint64_t last_id;
     uint32_t stamp; /* of the deadlock search */
     weir_counters n;
@@ -48,8 +54,11 @@ int weir__wheel_validate(const weir_runtime *rt);
 
 int weir__scope_validate(const weir_runtime *rt, const weir_scope *s);
 
-/* A permit from the runtime's free list, or NULL; and back. */
-weir_permit *weir__permit_new(weir_runtime *rt);
-void weir__permit_free(weir_runtime *rt, weir_permit *p);
+void weir__scope_emptied(weir_runtime *rt, weir_scope *s);
+
+/* A record of `size` bytes whose first member is a weir_link, or NULL; fresh ones are zeroed,
+ * recycled ones keep what they held past the link. And back. */
+void *weir__record_new(weir_runtime *rt, weir_records *r, size_t size);
+void weir__record_free(weir_records *r, void *record);
 
 #endif

@@ -10,12 +10,16 @@
 #define WEIR_GRAPH_H
 #include <weir/runtime.h>
 
-#define WEIR_GRAPH_DEPTH 64
+/* A longer chain, or a search of more steps, counts as able to wake: never a false alarm. */
+#define WEIR_GRAPH_DEPTH 256
+#define WEIR_GRAPH_STEPS 100000
 
 struct weir_graph {
     weir_runtime *rt;
     uint32_t stamp;
+    uint32_t steps;
     uint32_t depth;
+    uint32_t low; /* the outermost task of the path that the last answer "stuck" rests on */
     weir_task *path[WEIR_GRAPH_DEPTH];  /* the chain under inspection */
     uint32_t n_cycle;                   /* > 0 once a dead end was proved */
     weir_task *cycle[WEIR_GRAPH_DEPTH]; /* the tasks that wait for each other */

@@ -31,7 +31,7 @@ enum {
 /* Why a scope was cancelled: a word for C, a value handle for a language binding. */
 typedef struct weir_reason {
     const char *text; /* static, or owned by whoever cancelled and outliving the scope */
-    intptr_t value;   /* the binding's own handle; 0 is none */
+    intptr_t value;   /* the binding's own handle; 0 is none. In a shield: its weir_deadline */
 } weir_reason;
 
 struct weir_scope {
@@ -50,6 +50,7 @@ struct weir_scope {
 typedef struct weir_deadline {
     weir_timer timer;
     weir_scope *scope;
+    uint64_t grace; /* of a shield, ns */
 } weir_deadline;
 
 /* Open `s` inside `parent`, its body run by `owner`, whose `current` it becomes; a mark on

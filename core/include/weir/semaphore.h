@@ -10,14 +10,14 @@
 #include <weir/task.h>
 
 typedef struct weir_semaphore weir_semaphore;
+typedef struct weir_permit weir_permit;
 
 /* A request, then the grant. Made by try/acquire, ended by release; owned by the runtime. */
 struct weir_permit {
+    weir_hold hold;      /* first; in its holder's list while held */
     weir_link link;      /* in the semaphore's holders while held */
-    weir_link held;      /* in the holder's list while held */
     weir_semaphore *of;
-    weir_task *holder;   /* who may release it; NULL for a C holder without a task */
-    weir_waiter *waiter; /* while queued */
+    weir_waiter *waiter; /* while queued, else NULL */
     uint64_t since;      /* ns: queued since, then held since */
     uint32_t n;          /* weight */
     uint32_t generation; /* a handle compares it: bumped when the permit ends */

@@ -21,7 +21,14 @@ typedef enum weir_task_state {
     WEIR_TASK_CANCELLED
 } weir_task_state;
 
-typedef struct weir_permit weir_permit;
+/* Something a task holds and must give back: the head of a permit, a lease ... A task that ends
+ * with holds still out gives them back through `drop`. */
+typedef struct weir_hold weir_hold;
+struct weir_hold {
+    weir_link link;    /* in holder->held while there is a holder */
+    weir_task *holder; /* who may give it back; NULL for a C holder without a task */
+    void (*drop)(weir_runtime *rt, weir_hold *hold);
+};
 
 /* Run the body until it waits or ends. `task->wait.status` says how the last wait ended
  * (CANCELED on a first turn: it must end as cancelled without running). */
@@ -31,7 +38,7 @@ struct weir_task {
     weir_scope scope;    /* what it spawns; first, so that a scope with TASK set is a task */
     weir_waiter wait;    /* the one thing it waits for */
     weir_scope *current; /* innermost scope its body stands in */
-    weir_list held;      /* permits, newest last */
+    weir_list held;      /* weir_hold, newest last */
     weir_resume_fn resume;
     uint64_t id;     /* 1, 2, 3 ... in spawn order; the name a report gives it */
     uint32_t mark;   /* the deadlock search's visit stamp */
@@ -57,9 +64,9 @@ int weir_task_prepare(weir_runtime *rt, weir_task *t, weir_scope *parent, weir_r
  * the parent settles) or the parent is a supervisor. */
 weir_scope *weir_task_blames(const weir_task *t);
 
-/* The end of a task whose children have ended: release what it still holds (that is a leak,
+/* The end of a task whose children have ended: give back what it still holds (that is a leak,
  * counted), wake who awaits it, fail its scope if `state` is FAILED and unclaimed. The memory
- * is the caller's again. Returns the number of permits that were leaked. */
+ * is the caller's again. Returns the number of holds that were leaked. */
 unsigned weir_task_finish(weir_runtime *rt, weir_task *t, weir_task_state state);
 
 /* Wait in `w` for the end of `t`; `claim` takes its failure off its scope. */

@@ -2,7 +2,7 @@
  *
  * A waiter is the caller's memory (a task embeds one) and waits for one thing at a time.
  *
- *   IDLE -> PENDING -> GRANTED | TIMEOUT | CANCELED | CLOSED -> (its turn) run() -> IDLE
+ *   IDLE -> PENDING -> GRANTED | TIMEOUT | CANCELED | CLOSED | STUCK -> (its turn) run() -> IDLE
  *
  * PENDING moves once. A settled waiter stands in the ready queue; nothing of the caller's
  * runs inside a primitive. Until its turn comes a GRANTED waiter can still be CANCELED:
@@ -12,6 +12,7 @@
  */
 #ifndef WEIR_WAITER_H
 #define WEIR_WAITER_H
+#include <weir/error.h>
 #include <weir/list.h>
 #include <weir/timer.h>
 
@@ -25,15 +26,17 @@ typedef enum weir_status {
     WEIR_GRANTED,  /* has what it waited for */
     WEIR_TIMEOUT,  /* its own timeout came first */
     WEIR_CANCELED, /* a scope above was cancelled */
-    WEIR_CLOSED    /* the object was closed; nothing was granted */
+    WEIR_CLOSED,   /* the object was closed; nothing was granted */
+    WEIR_STUCK     /* nobody can wake it any more: a deadlock */
 } weir_status;
 
 /* What a primitive says about the waits on it; one static table per kind of wait. */
 typedef struct weir_wait_ops {
     const char *op; /* what the error names: "semaphore:acquire" */
 
-    /* Forget a PENDING waiter: unlink it and serve those it held up. Called for timeout,
-     * cancel and close alike. NULL: the wait cannot be given up (the join at a scope's end). */
+    /* Forget a waiter that was PENDING: unlink it and serve those it held up. Called for
+     * timeout, cancel, close and deadlock alike; w->status already says which. NULL: the wait
+     * cannot be given up (the join at a scope's end). */
     void (*leave)(weir_runtime *rt, weir_waiter *w);
 
     /* Take back the grant of a waiter that was GRANTED and not yet resumed, when it is
@@ -56,7 +59,7 @@ struct weir_waiter {
     const weir_wait_ops *ops; /* kind of wait; NULL while IDLE */
     void *object;             /* what it waits on; meaning is the primitive's */
     weir_run_fn run;
-    uint32_t generation; /* bumped by every weir_waiter_begin: stale wakers compare it */
+    uint32_t generation; /* bumped by every begin and enqueue: stale wakers compare it */
     uint8_t status;      /* weir_status */
     uint8_t flags;       /* WEIR_WAITER_* */
 };
@@ -79,7 +82,7 @@ void weir_waiter_begin(weir_runtime *rt, weir_waiter *w, const weir_wait_ops *op
  * timer and enqueues `w`; runs nothing. */
 void weir_waiter_settle(weir_runtime *rt, weir_waiter *w, weir_status status);
 
-/* End the wait from outside: TIMEOUT, CANCELED or CLOSED. PENDING leaves through `leave`;
+/* End the wait from outside: TIMEOUT, CANCELED, CLOSED or STUCK. PENDING leaves through `leave`;
  * GRANTED with CANCELED goes through `refund`. 1 if the status moved, 0 if it stands. */
 int weir_waiter_give_up(weir_runtime *rt, weir_waiter *w, weir_status status);
 

@@ -1,0 +1,172 @@
+/* sched/runtime.c - the runtime object: making, turning, counting, checking.
+ *
+ * A turn: read the clock, fire what is due, run what is ready. What becomes ready during the
+ * turn is run in it too, up to the budget: two tasks that hand a permit to and fro must not pay
+ * for a look at the descriptors each time, and a thousand of them must not keep the loop from
+ * looking at all.
+ */
+#include "internal.h"
+
+#include <string.h>
+
+static void trim(weir_runtime *rt, weir_records *r);
+
+weir_runtime *weir_runtime_new(const weir_env *env)
+{
+    weir_runtime *rt = env->alloc(env->ctx, NULL, 0, sizeof *rt);
+    if (rt == NULL)
+        return NULL;
+    *rt = (weir_runtime){.env = *env};
+    rt->n.bytes = sizeof *rt;
+    rt->now = env->now(env->ctx);
+    weir_list_init(&rt->ready);
+    weir_list_init(&rt->permits.free);
+    weir__wheel_init(&rt->wheel, rt->now);
+    weir_scope_open(rt, &rt->root, NULL, NULL, WEIR_SCOPE_SUPERVISOR);
+    rt->n.scopes = 0; /* the root is not counted */
+    return rt;
+}
+
+void weir_runtime_free(weir_runtime *rt)
+{
+    if (rt == NULL)
+        return;
+    assert(weir_runtime_quiesce(rt) == NULL);
+    trim(rt, &rt->permits);
+    rt->env.alloc(rt->env.ctx, rt, sizeof *rt, 0);
+}
+
+static weir_waiter *next_ready(weir_runtime *rt)
+{
+    weir_link *k = weir_list_first(&rt->ready);
+    if (rt->env.choose != NULL)
+        for (uint32_t i = weir_choose(rt, rt->n.ready, WEIR_CHOICE_READY); i > 0; i--)
+            k = weir_list_next(&rt->ready, k);
+    weir_link_remove(k);
+    rt->n.ready--;
+    return weir_container(k, weir_waiter, link);
+}
+
+uint32_t weir_turn(weir_runtime *rt)
+{
+    weir_now_update(rt);
+    rt->n.turns++;
+    weir__wheel_fire(rt);
+    for (unsigned i = 0; i < WEIR_TURN_BUDGET && rt->n.ready > 0; i++) {
+        weir_waiter *w = next_ready(rt);
+        rt->n.runs++;
+        w->run(rt, w);
+    }
+    return rt->n.ready;
+}
+
+uint64_t weir_next_turn(const weir_runtime *rt)
+{
+    return rt->n.ready > 0 ? 0 : weir__wheel_next(rt);
+}
+
+uint64_t weir_now(const weir_runtime *rt)
+{
+    return rt->now;
+}
+
+uint64_t weir_now_update(weir_runtime *rt)
+{
+    uint64_t now = rt->env.now(rt->env.ctx);
+    if (now > rt->now)
+        rt->now = now;
+    return rt->now;
+}
+
+uint64_t weir_after(const weir_runtime *rt, uint64_t delay)
+{
+    return delay >= WEIR_FOREVER - rt->now ? WEIR_FOREVER : rt->now + delay;
+}
+
+weir_scope *weir_root(weir_runtime *rt)
+{
+    return &rt->root;
+}
+
+weir_task *weir_current(const weir_runtime *rt)
+{
+    return rt->current;
+}
+
+const weir_counters *weir_runtime_counters(const weir_runtime *rt)
+{
+    return &rt->n;
+}
+
+const char *weir_runtime_quiesce(const weir_runtime *rt)
+{
+    return rt->n.tasks     ? "tasks"
+           : rt->n.scopes  ? "scopes"
+           : rt->n.timers  ? "timers"
+           : rt->n.pending ? "pending"
+           : rt->n.ready   ? "ready"
+           : rt->n.permits ? "permits"
+           : rt->n.io      ? "io"
+                           : NULL;
+}
+
+int weir_runtime_validate(const weir_runtime *rt)
+{
+    uint32_t n = 0;
+    for (weir_link *k = weir_list_first(&rt->ready); k; k = weir_list_next(&rt->ready, k), n++) {
+        const weir_waiter *w = weir_container(k, weir_waiter, link);
+        if (w->status <= WEIR_PENDING || weir_timer_is_set(&w->timer))
+            return __LINE__;
+    }
+    if (n != rt->n.ready)
+        return __LINE__;
+    int line = weir__wheel_validate(rt);
+    return line != 0 ? line : weir__scope_validate(rt, &rt->root);
+}
+
+void *weir_alloc(weir_runtime *rt, void *ptr, size_t old, size_t size)
+{
+    void *p = rt->env.alloc(rt->env.ctx, ptr, old, size);
+    if (p != NULL || size == 0)
+        rt->n.bytes += size - old; /* unsigned arithmetic: shrinking wraps to the right sum */
+    return p;
+}
+
+uint64_t weir_random(weir_runtime *rt)
+{
+    return rt->env.random(rt->env.ctx);
+}
+
+uint32_t weir_choose(weir_runtime *rt, uint32_t n, weir_choice kind)
+{
+    return rt->env.choose == NULL || n < 2 ? 0 : rt->env.choose(rt->env.ctx, n, kind);
+}
+
+/* --- small records of one size, recycled, so that an uncontended grant does not touch malloc.
+ * A record keeps its bytes past the link while it is free: a generation in it stays valid. --- */
+
+void *weir__record_new(weir_runtime *rt, weir_records *r, size_t size)
+{
+    weir_link *k = weir_list_pop(&r->free);
+    if (k != NULL)
+        return k;
+    void *p = weir_alloc(rt, NULL, 0, size);
+    if (p != NULL) {
+        memset(p, 0, size);
+        r->size = size;
+    }
+    return p;
+}
+
+void weir__record_free(weir_records *r, void *record)
+{
+    weir_link *k = record;
+    weir_link_init(k);
+    weir_list_push_front(&r->free, k);
+}
+
+static void trim(weir_runtime *rt, weir_records *r)
+{
+    for (weir_link *k; (k = weir_list_pop(&r->free)) != NULL;)
+        weir_alloc(rt, k, r->size, 0);
+}
