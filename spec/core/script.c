@@ -1,0 +1,539 @@
+/* script.c - the interpreter of scripted tasks; see script.h.
+ *
+ * A resume first settles the wait that the task was in, then runs ops until the next wait.
+ * `error` and `closing`/`leaving` say that frames are to be popped before anything else, so one
+ * loop serves the straight course, the error and the end.
+ */
+#include "script.h"
+
+#include "check.h"
+
+static void script_resume(weir_runtime *rt, weir_task *task);
+
+static void script_broken(script_world *w, const char *what, int line)
+{
+    if (w->broken == NULL) {
+        w->broken = what;
+        w->line = line;
+    }
+}
+
+#define SCRIPT_CHECK(w, cond)                                                                      \
+    do {                                                                                           \
+        if (!(cond))                                                                               \
+            script_broken((w), #cond, __LINE__);                                                   \
+    } while (0)
+
+static weir_reason script_reason(const char *text)
+{
+    weir_reason reason = {text, 0};
+    return reason;
+}
+
+/* --- frames ------------------------------------------------------------------------------- */
+
+static void script_push_permit(script_task *t, weir_permit *p)
+{
+    script_frame *f = &t->frame[t->n_frames++];
+    assert_true(t->n_frames <= SCRIPT_FRAMES);
+    f->permit = p;
+}
+
+static unsigned script_semaphore_of(const script_world *w, const weir_permit *p)
+{
+    unsigned s = 0;
+    while (p->of != &w->sem[s])
+        s++;
+    return s;
+}
+
+static void script_took(script_task *t, weir_permit *p)
+{
+    script_world *w = t->world;
+    unsigned s = script_semaphore_of(w, p);
+    w->inside[s] += p->n;
+    SCRIPT_CHECK(w, w->inside[s] <= w->program->capacity[s]);
+    SCRIPT_CHECK(w, p->hold.holder == &t->task);
+    script_push_permit(t, p);
+}
+
+static void script_forget_frame(script_task *t, unsigned i)
+{
+    for (t->n_frames--; i < t->n_frames; i++)
+        t->frame[i].permit = t->frame[i + 1].permit; /* only permits stand above, see below */
+}
+
+/* The newest permit of semaphore `s` that no scope was opened after, or -1: a scope's memory
+ * stays put, so the frames below one do too. */
+static int script_find_permit(const script_task *t, unsigned s)
+{
+    for (int i = t->n_frames - 1; i >= 0 && t->frame[i].permit != NULL; i--)
+        if (t->frame[i].permit->of == &t->world->sem[s])
+            return i;
+    return -1;
+}
+
+static void script_release(script_task *t, unsigned i)
+{
+    weir_permit *p = t->frame[i].permit;
+    script_world *w = t->world;
+    w->inside[script_semaphore_of(w, p)] -= p->n;
+    script_forget_frame(t, i);
+    weir_permit_release(p);
+}
+
+static void script_open(script_task *t, const script_op *op)
+{
+    weir_runtime *rt = t->world->rt;
+    script_frame *f = &t->frame[t->n_frames++];
+    assert_true(t->n_frames <= SCRIPT_FRAMES);
+    f->permit = NULL;
+    f->catches = op->code == SCRIPT_CATCH;
+    f->opened_at = (uint8_t)(op - t->body);
+    f->has_deadline = op->t != 0;
+    weir_scope_open(rt, &f->scope, t->task.current, &t->task,
+                    op->code == SCRIPT_SHIELD ? WEIR_SCOPE_SHIELD : 0);
+    if (op->code == SCRIPT_SHIELD)
+        weir_scope_shield(rt, &f->scope, &f->deadline, op->t);
+    else if (op->t != 0)
+        weir_scope_set_deadline(rt, &f->scope, &f->deadline, weir_after(rt, op->t));
+}
+
+/* The op after the SCLOSE that belongs to the one at `opened_at`. */
+static uint8_t script_after(const script_op *body, uint8_t opened_at)
+{
+    unsigned depth = 0;
+    uint8_t i = opened_at;
+    while (body[++i].code != SCRIPT_END) {
+        if (body[i].code >= SCRIPT_OPEN && body[i].code <= SCRIPT_SHIELD)
+            depth++;
+        else if (body[i].code == SCRIPT_CLOSE && depth-- == 0)
+            return (uint8_t)(i + 1);
+    }
+    return i;
+}
+
+/* All children have ended: end the scope on top and say what comes of it. A failed child is
+ * what the scope raises; its own deadline comes before the cancel it caused; a cancel from
+ * above passes through. */
+static void script_ended_scope(script_task *t)
+{
+    script_frame *f = &t->frame[t->n_frames - 1];
+    uint32_t flags = f->scope.flags;
+    int error = t->error;
+    if (f->has_deadline)
+        weir_deadline_unset(t->world->rt, &f->deadline);
+    weir_scope_end(t->world->rt, &f->scope);
+    SCRIPT_CHECK(t->world, t->task.current == f->scope.parent);
+    t->n_frames--;
+    if (flags & WEIR_SCOPE_FAILED && (error == 0 || error == WEIR_ECANCELED))
+        error = SCRIPT_EFAILED;
+    else if (flags & WEIR_SCOPE_EXPIRED && !(flags & WEIR_SCOPE_SHIELD) &&
+             (error == 0 || error == WEIR_ECANCELED))
+        error = WEIR_ETIMEOUT;
+    if (weir_scope_is_cancelled(t->task.current) && !(flags & WEIR_SCOPE_SHIELD))
+        error = WEIR_ECANCELED;
+    if (f->catches && error != 0) {
+        t->caught = error;
+        error = 0;
+        if (!t->closing && !t->leaving)
+            t->pc = script_after(t->body, f->opened_at);
+    }
+    t->error = error;
+    t->closing = 0;
+}
+
+/* --- waiting ------------------------------------------------------------------------------- */
+
+static int script_may_wait(script_task *t)
+{
+    if (!weir_scope_is_cancelled(t->task.current))
+        return 1;
+    t->error = WEIR_ECANCELED;
+    return 0;
+}
+
+/* A wait nobody can end raises deadlock, as a binding does it: in the task that closes the cycle,
+ * or in another of the cycle if that one stands at the end of a scope, which cannot be left. */
+static void script_if_stuck(script_task *t)
+{
+    script_world *w = t->world;
+    weir_graph graph;
+    if (!weir_graph_is_stuck(w->rt, &t->task, &graph))
+        return;
+    if (w->deadlocks++ == 0)
+        w->graph = graph;
+    for (uint32_t i = 0; i < graph.n_cycle; i++)
+        if (weir_waiter_give_up(w->rt, &graph.cycle[i]->wait, WEIR_STUCK))
+            return;
+    script_broken(w, "a deadlock without a way out", __LINE__);
+}
+
+static int script_waits(script_task *t, script_code doing)
+{
+    t->doing = (uint8_t)doing;
+    t->world->awaits++;
+    if (t->task.wait.status == WEIR_PENDING)
+        script_if_stuck(t);
+    return 1;
+}
+
+/* Join the children of `s`, then go on with `doing`. 1 if that is a wait. */
+static int script_join_children(script_task *t, weir_scope *s, script_code doing)
+{
+    if (s->n_children == 0)
+        return 0;
+    weir_scope_join(t->world->rt, s, &t->task.wait, 0, WEIR_FOREVER);
+    return script_waits(t, doing);
+}
+
+static void script_outcome_of(script_task *t, const script_task *other, int claim)
+{
+    if (claim)
+        return;
+    if (other->task.state == WEIR_TASK_CANCELLED)
+        t->error = WEIR_ECANCELED;
+    else if (other->task.state == WEIR_TASK_FAILED)
+        t->error = SCRIPT_EFAILED;
+}
+
+/* The wait is over: what it means for the body. */
+static void script_settle(script_task *t)
+{
+    const script_op *op = &t->body[t->pc - (t->pc > 0)];
+    weir_status status = (weir_status)t->task.wait.status;
+    script_world *w = t->world;
+    if (t->doing == SCRIPT_CLOSE || t->doing == SCRIPT_END) { /* joins of the end */
+        SCRIPT_CHECK(w, status == WEIR_GRANTED);
+        return;
+    }
+    if (status == WEIR_GRANTED) {
+        if (t->doing == SCRIPT_ACQUIRE)
+            script_took(t, t->asked);
+        else if (t->doing == SCRIPT_JOIN || t->doing == SCRIPT_PJOIN)
+            script_outcome_of(t, &w->task[op->a], t->doing == SCRIPT_PJOIN);
+        return;
+    }
+    t->error = status == WEIR_TIMEOUT    ? WEIR_ETIMEOUT
+               : status == WEIR_CANCELED ? WEIR_ECANCELED
+               : status == WEIR_CLOSED   ? WEIR_ECLOSED
+               : status == WEIR_STUCK    ? WEIR_EDEADLOCK
+                                         : WEIR_EINVAL;
+    SCRIPT_CHECK(w, t->error != WEIR_EINVAL);
+}
+
+/* Pop the frame on top, or end the task if there is none. 1 to go on, 0 to leave resume. */
+static int script_unwind(script_task *t)
+{
+    script_world *w = t->world;
+    if (t->n_frames > 0 && t->frame[t->n_frames - 1].permit != NULL) {
+        script_release(t, t->n_frames - 1u);
+        return 1;
+    }
+    if (t->n_frames > 0) {
+        weir_scope *s = &t->frame[t->n_frames - 1].scope;
+        if (t->error != 0)
+            weir_scope_cancel(w->rt, s, script_reason("failed"));
+        if (script_join_children(t, s, SCRIPT_CLOSE))
+            return 0;
+        script_ended_scope(t);
+        return 1;
+    }
+    if (t->error != 0)
+        weir_scope_cancel(w->rt, &t->task.scope, script_reason("failed"));
+    if (script_join_children(t, &t->task.scope, SCRIPT_END))
+        return 0;
+    if (t->task.scope.flags & WEIR_SCOPE_FAILED && (t->error == 0 || t->error == WEIR_ECANCELED))
+        t->error = SCRIPT_EFAILED;
+    t->ended = 1;
+    t->ended_at = weir_now(w->rt);
+    w->leaked += weir_task_finish(w->rt, &t->task,
+                                  t->error == 0                 ? WEIR_TASK_DONE
+                                  : t->error == WEIR_ECANCELED ? WEIR_TASK_CANCELLED
+                                                               : WEIR_TASK_FAILED);
+    return 0;
+}
+
+/* --- ops ------------------------------------------------------------------------------------ */
+
+
+static void script_leave_park(weir_runtime *rt, weir_waiter *wait)
+{
+    (void)rt;
+    (void)wait;
+}
+
+static const weir_wait_ops script_park_ops = {"script:park", script_leave_park, NULL, NULL, NULL};
+
+static void script_spawn(script_task *t, weir_scope *parent, const script_op *op, uint32_t flags)
+{
+    script_task *child = &t->world->task[op->a];
+    if (child->spawned)
+        return;
+    t->error = weir_task_spawn(t->world->rt, &child->task, parent, script_resume, flags);
+    child->spawned = t->error == 0;
+}
+
+/* 1 if the task waits now. */
+static int script_acquire(script_task *t, const script_op *op)
+{
+    script_world *w = t->world;
+    weir_permit *p = NULL;
+    int rc = weir_semaphore_try(&w->sem[op->a], &t->task, op->n, &p);
+    if (rc == WEIR_EBUSY && op->code == SCRIPT_ACQUIRE) {
+        if (!script_may_wait(t))
+            return 0;
+        rc = weir_semaphore_acquire(&w->sem[op->a], &t->task, op->n, &t->task.wait,
+                                    op->t ? weir_after(w->rt, op->t) : WEIR_FOREVER, &t->asked);
+        if (rc == 0)
+            return script_waits(t, SCRIPT_ACQUIRE);
+        t->error = rc;
+    } else if (rc == 0) {
+        script_took(t, p);
+    } else if (op->code == SCRIPT_ACQUIRE || rc == WEIR_ENOMEM) {
+        t->error = rc;
+    }
+    w->nomem += rc == WEIR_ENOMEM;
+    return 0;
+}
+
+static int script_join(script_task *t, const script_op *op)
+{
+    script_world *w = t->world;
+    script_task *other = &w->task[op->a];
+    int claim = op->code == SCRIPT_PJOIN;
+    if (!other->spawned)
+        return 0;
+    if (other->ended) {
+        script_outcome_of(t, other, claim);
+        return 0;
+    }
+    if (!script_may_wait(t))
+        return 0;
+    weir_task_join(w->rt, &other->task, &t->task.wait, claim,
+                   op->t ? weir_after(w->rt, op->t) : WEIR_FOREVER);
+    return script_waits(t, (script_code)op->code);
+}
+
+static int script_wait_op(script_task *t, const script_op *op)
+{
+    script_world *w = t->world;
+    if (!script_may_wait(t))
+        return 0;
+    switch ((script_code)op->code) {
+    case SCRIPT_SLEEP:
+        weir_sleep_until(w->rt, &t->task.wait, weir_after(w->rt, op->t));
+        break;
+    case SCRIPT_YIELD:
+        weir_yield(w->rt, &t->task.wait);
+        break;
+    case SCRIPT_DRAIN:
+        weir_semaphore_drain(&w->sem[op->a], &t->task.wait, WEIR_FOREVER);
+        break;
+    default:
+        weir_waiter_begin(w->rt, &t->task.wait, &script_park_ops, w, WEIR_FOREVER);
+        break;
+    }
+    return script_waits(t, (script_code)op->code);
+}
+
+/* Release, transfer or forget the newest permit of a semaphore; nothing without one. */
+static void script_hand_back(script_task *t, const script_op *op)
+{
+    script_world *w = t->world;
+    script_task *to = &w->task[op->n];
+    int i = script_find_permit(t, op->a);
+    weir_permit *p = i < 0 ? NULL : t->frame[i].permit;
+    if (i < 0)
+        return;
+    if (op->code == SCRIPT_RELEASE) {
+        script_release(t, (unsigned)i);
+    } else if (op->code == SCRIPT_FORGET) {
+        w->inside[op->a] -= p->n;
+        script_forget_frame(t, (unsigned)i);
+    } else if (to->spawned && !to->ended && to != t && to->n_frames < SCRIPT_FRAMES &&
+               (to->n_frames == 0 || to->frame[to->n_frames - 1].permit != NULL)) {
+        script_forget_frame(t, (unsigned)i);
+        weir_permit_transfer(p, &to->task);
+        script_push_permit(to, p);
+    }
+}
+
+/* One op. 1 if the task waits now. */
+static int script_do(script_task *t, const script_op *op)
+{
+    script_world *w = t->world;
+    switch ((script_code)op->code) {
+    case SCRIPT_END:
+        t->pc--;
+        t->leaving = 1;
+        return 0;
+    case SCRIPT_FAIL:
+        t->error = SCRIPT_EFAILED;
+        return 0;
+    case SCRIPT_MARK:
+        if (w->n_log < SCRIPT_LOG)
+            w->log[w->n_log++] = (uint8_t)op->n;
+        return 0;
+    case SCRIPT_ACQUIRE:
+    case SCRIPT_TRY:
+        return script_acquire(t, op);
+    case SCRIPT_RELEASE:
+    case SCRIPT_TRANSFER:
+    case SCRIPT_FORGET:
+        script_hand_back(t, op);
+        return 0;
+    case SCRIPT_SLEEP:
+    case SCRIPT_YIELD:
+    case SCRIPT_PARK:
+    case SCRIPT_DRAIN:
+        return script_wait_op(t, op);
+    case SCRIPT_SPAWN:
+        script_spawn(t, t->task.current, op, 0);
+        return 0;
+    case SCRIPT_DETACH:
+        script_spawn(t, weir_root(w->rt), op, 0);
+        return 0;
+    case SCRIPT_DAEMON:
+        script_spawn(t, weir_root(w->rt), op, WEIR_SCOPE_DAEMON);
+        return 0;
+    case SCRIPT_JOIN:
+    case SCRIPT_PJOIN:
+        return script_join(t, op);
+    case SCRIPT_CANCEL:
+        if (w->task[op->a].spawned && !w->task[op->a].ended)
+            weir_scope_cancel(w->rt, &w->task[op->a].task.scope, script_reason("asked"));
+        return 0;
+    case SCRIPT_CANCEL_SCOPE:
+        weir_scope_cancel(w->rt, t->task.current, script_reason("asked"));
+        return 0;
+    case SCRIPT_OPEN:
+    case SCRIPT_CATCH:
+    case SCRIPT_SHIELD:
+        script_open(t, op);
+        return 0;
+    case SCRIPT_CLOSE:
+        for (int i = t->n_frames - 1; i >= 0; i--)
+            t->closing |= t->frame[i].permit == NULL;
+        return 0;
+    case SCRIPT_CLOSE_SEMAPHORE:
+        weir_semaphore_close(&w->sem[op->a]);
+        return 0;
+    }
+    return 0;
+}
+
+static void script_inject(script_world *w)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        script_task *t = &w->task[w->inject[i].task];
+        if (w->inject[i].step == w->steps && t->spawned && !t->ended)
+            weir_scope_cancel(w->rt, w->inject[i].current ? t->task.current : &t->task.scope,
+                              script_reason("injected"));
+    }
+}
+
+static void script_resume(weir_runtime *rt, weir_task *task)
+{
+    script_task *t = weir_container(task, script_task, task);
+    script_world *w = t->world;
+    SCRIPT_CHECK(w, !t->ended);
+    SCRIPT_CHECK(w, weir_current(rt) == task);
+    w->steps++;
+    script_inject(w);
+    if (t->doing == SCRIPT_MARK) { /* its first turn */
+        t->doing = SCRIPT_END;
+        if (task->wait.status == WEIR_CANCELED)
+            t->error = WEIR_ECANCELED;
+    } else {
+        script_settle(t);
+    }
+    for (;;) {
+        if (t->error != 0 || t->closing || t->leaving) {
+            if (!script_unwind(t))
+                return;
+        } else {
+            if (script_do(t, &t->body[t->pc++]))
+                return;
+        }
+    }
+}
+
+/* --- a run ------------------------------------------------------------------------------------ */
+
+int script_begin(script_world *w, const script_program *program)
+{
+    w->program = program;
+    w->rt = weir_runtime_new(weir_simulator_env(w->sim));
+    if (w->rt == NULL) {
+        w->nomem++;
+        return 0;
+    }
+    for (unsigned s = 0; s < SCRIPT_SEMAPHORES; s++)
+        if (program->capacity[s] > 0)
+            SCRIPT_CHECK(w, weir_semaphore_init(w->rt, &w->sem[s], program->capacity[s], NULL) == 0);
+    for (unsigned i = 0; i < SCRIPT_TASKS; i++) {
+        w->task[i].world = w;
+        w->task[i].body = program->body[i];
+        w->task[i].doing = SCRIPT_MARK;
+    }
+    w->task[0].spawned = 1;
+    SCRIPT_CHECK(w, weir_task_spawn(w->rt, &w->task[0].task, weir_root(w->rt), script_resume, 0) == 0);
+    return 1;
+}
+
+static void script_validate(script_world *w)
+{
+    SCRIPT_CHECK(w, weir_runtime_validate(w->rt) == 0);
+    for (unsigned s = 0; s < SCRIPT_SEMAPHORES; s++)
+        if (w->program->capacity[s] > 0)
+            SCRIPT_CHECK(w, weir_semaphore_validate(&w->sem[s]) == 0);
+}
+
+int script_step(script_world *w)
+{
+    if (!weir_simulator_step(w->sim, w->rt)) {
+        int cancelled = 0; /* the program is over: its daemons go with it */
+        for (unsigned i = 0; i < SCRIPT_TASKS && weir_root(w->rt)->n_children == 0; i++)
+            if (w->task[i].spawned && !w->task[i].ended)
+                cancelled |= weir_scope_cancel(w->rt, &w->task[i].task.scope,
+                                               script_reason("the end"));
+        return cancelled;
+    }
+    if (!w->lazy)
+        script_validate(w);
+    SCRIPT_CHECK(w, w->steps < 100000);
+    return w->broken == NULL;
+}
+
+int script_finish(script_world *w)
+{
+    const weir_counters *n = weir_runtime_counters(w->rt);
+    script_validate(w);
+    for (unsigned i = 0; i < SCRIPT_TASKS; i++)
+        SCRIPT_CHECK(w, w->task[i].spawned == w->task[i].ended); /* or it hangs */
+    SCRIPT_CHECK(w, weir_runtime_quiesce(w->rt) == NULL);
+    SCRIPT_CHECK(w, n->done + n->failed + n->cancelled == n->spawned);
+    SCRIPT_CHECK(w, n->leaks == w->leaked);
+    for (unsigned s = 0; s < SCRIPT_SEMAPHORES; s++) {
+        if (w->program->capacity[s] == 0)
+            continue;
+        SCRIPT_CHECK(w, w->inside[s] == 0);
+        SCRIPT_CHECK(w, w->sem[s].available == w->sem[s].capacity);
+        SCRIPT_CHECK(w, w->sem[s].waiting == 0);
+        if (w->broken == NULL)
+            weir_semaphore_fini(&w->sem[s]);
+    }
+    if (w->broken == NULL) /* a broken world stays for the debugger */
+        weir_runtime_free(w->rt);
+    return w->broken == NULL;
+}
+
+int script_run(script_world *w, const script_program *program)
+{
+    if (!script_begin(w, program))
+        return w->broken == NULL;
+    while (script_step(w))
+        ;
+    return script_finish(w);
+}

@@ -1,0 +1,154 @@
+/* script.h - tasks whose bodies are lists of operations: a program of several tasks as data.
+ *
+ * A body runs its ops in order. An op that fails (cancelled, timed out, closed ...) raises: the
+ * frames of the task unwind, newest first, as `<close>` does: a permit is released, a scope is
+ * cancelled and joined. SCATCH stops an error at its SCLOSE. A body that ends unwinds too. This is
+ * the discipline of a language binding, in a few lines, so that the core can be driven through
+ * every schedule and every cancel without one.
+ *
+ * script_run checks what must hold for every program under every schedule: invariants after
+ * each turn, weights inside a semaphore never above its capacity, every task ended, nothing left.
+ */
+#ifndef WEIR_SCRIPT_H
+#define WEIR_SCRIPT_H
+#include <weir/graph.h>
+#include <weir/runtime.h>
+#include <weir/semaphore.h>
+#include <weir/simulator.h>
+
+#define SCRIPT_TASKS 6
+#define SCRIPT_OPS 16
+#define SCRIPT_SEMAPHORES 3
+#define SCRIPT_FRAMES 16
+#define SCRIPT_LOG 128
+
+typedef enum script_code {
+    SCRIPT_END, /* of the body */
+    SCRIPT_FAIL,
+    SCRIPT_MARK, /* append n to the log */
+    SCRIPT_ACQUIRE,
+    SCRIPT_TRY,
+    SCRIPT_RELEASE,
+    SCRIPT_TRANSFER,
+    SCRIPT_FORGET, /* drop the handle of a permit: a leak */
+    SCRIPT_SLEEP,
+    SCRIPT_YIELD,
+    SCRIPT_PARK, /* until somebody cancels */
+    SCRIPT_SPAWN,
+    SCRIPT_DETACH,
+    SCRIPT_DAEMON,
+    SCRIPT_JOIN,
+    SCRIPT_PJOIN,
+    SCRIPT_CANCEL,
+    SCRIPT_CANCEL_SCOPE,
+    SCRIPT_OPEN,
+    SCRIPT_CATCH,
+    SCRIPT_SHIELD,
+    SCRIPT_CLOSE,
+    SCRIPT_CLOSE_SEMAPHORE,
+    SCRIPT_DRAIN
+} script_code;
+
+typedef struct script_op {
+    uint8_t code, a; /* script_code; a task or semaphore */
+    uint16_t n;      /* weight, second task, or mark */
+    uint32_t t;      /* ns; 0 is none */
+} script_op;
+
+/* The words of a program; s is a semaphore, k a task, t nanoseconds. */
+#define SFAIL {SCRIPT_FAIL, 0, 0, 0}
+#define SMARK(n) {SCRIPT_MARK, 0, (n), 0}
+#define SACQUIRE(s, n) {SCRIPT_ACQUIRE, (s), (n), 0}
+#define SACQUIRE_IN(s, n, t) {SCRIPT_ACQUIRE, (s), (n), (t)}
+#define STRY(s, n) {SCRIPT_TRY, (s), (n), 0}
+#define SRELEASE(s) {SCRIPT_RELEASE, (s), 0, 0}
+#define STRANSFER(s, k) {SCRIPT_TRANSFER, (s), (k), 0}
+#define SFORGET(s) {SCRIPT_FORGET, (s), 0, 0}
+#define SSLEEP(t) {SCRIPT_SLEEP, 0, 0, (t)}
+#define SYIELD {SCRIPT_YIELD, 0, 0, 0}
+#define SPARK {SCRIPT_PARK, 0, 0, 0}
+#define SSPAWN(k) {SCRIPT_SPAWN, (k), 0, 0}
+#define SDETACH(k) {SCRIPT_DETACH, (k), 0, 0}
+#define SDAEMON(k) {SCRIPT_DAEMON, (k), 0, 0}
+#define SJOIN(k) {SCRIPT_JOIN, (k), 0, 0}
+#define SJOIN_IN(k, t) {SCRIPT_JOIN, (k), 0, (t)}
+#define SPJOIN(k) {SCRIPT_PJOIN, (k), 0, 0}
+#define SCANCEL(k) {SCRIPT_CANCEL, (k), 0, 0}
+#define SCANCEL_SCOPE {SCRIPT_CANCEL_SCOPE, 0, 0, 0}
+#define SOPEN {SCRIPT_OPEN, 0, 0, 0}
+#define SOPEN_IN(t) {SCRIPT_OPEN, 0, 0, (t)}
+#define SCATCH {SCRIPT_CATCH, 0, 0, 0}
+#define SCATCH_IN(t) {SCRIPT_CATCH, 0, 0, (t)}
+#define SSHIELD(t) {SCRIPT_SHIELD, 0, 0, (t)}
+#define SCLOSE {SCRIPT_CLOSE, 0, 0, 0}
+#define SCLOSE_SEMAPHORE(s) {SCRIPT_CLOSE_SEMAPHORE, (s), 0, 0}
+#define SDRAIN(s) {SCRIPT_DRAIN, (s), 0, 0}
+
+typedef struct script_program {
+    const char *name;
+    uint16_t capacity[SCRIPT_SEMAPHORES]; /* 0: there is no such semaphore */
+    script_op body[SCRIPT_TASKS][SCRIPT_OPS]; /* body 0 is main, a child of the root */
+} script_program;
+
+/* Errors of scripts; the others are weir's. */
+enum { SCRIPT_EFAILED = -1 };
+
+typedef struct script_frame {
+    weir_permit *permit; /* NULL: a scope */
+    weir_scope scope;
+    weir_deadline deadline;
+    uint8_t has_deadline, catches;
+    uint8_t opened_at; /* index of its op */
+} script_frame;
+
+struct script_world;
+typedef struct script_task {
+    weir_task task;
+    struct script_world *world;
+    const script_op *body;
+    weir_permit *asked;
+    uint64_t ended_at; /* virtual time */
+    int error;         /* what is being raised, 0 if nothing; the outcome at the end */
+    int caught;        /* the last error a SCATCH stopped */
+    uint8_t pc, n_frames;
+    uint8_t spawned, ended, closing, leaving;
+    uint8_t doing; /* script_code of the op it waits in; END for the join at its end */
+    script_frame frame[SCRIPT_FRAMES];
+} script_task;
+
+/* Cancel something when the `step`-th resume of the run begins (1 is the first; 0 never). */
+typedef struct script_injection {
+    uint64_t step;
+    uint8_t task;
+    uint8_t current; /* 0: the task; 1: the innermost scope it stands in */
+} script_injection;
+
+typedef struct script_world {
+    weir_simulator *sim; /* set by the caller, the rest zero */
+    script_injection inject[2];
+    uint8_t lazy; /* validate at the end alone */
+
+    weir_runtime *rt;
+    const script_program *program;
+    weir_semaphore sem[SCRIPT_SEMAPHORES];
+    uint64_t inside[SCRIPT_SEMAPHORES]; /* our own count of weights granted */
+    script_task task[SCRIPT_TASKS];
+    uint64_t steps, awaits; /* resumes and waits begun */
+    unsigned deadlocks, nomem, leaked;
+    weir_graph graph; /* of the first deadlock */
+    uint8_t log[SCRIPT_LOG];
+    unsigned n_log;
+    const char *broken; /* what is wrong, and where it was seen */
+    int line;
+} script_world;
+
+/* Run `program` to its end in a runtime of its own. 1 if every check held, else 0 and
+ * w->broken. The runtime is freed either way unless it hangs. */
+int script_run(script_world *w, const script_program *program);
+
+/* The same in three parts, to look between the turns. step: 0 at the end. */
+int script_begin(script_world *w, const script_program *program);
+int script_step(script_world *w);
+int script_finish(script_world *w);
+
+#endif
