@@ -1,0 +1,9 @@
+-- .luacheckrc - Lua 5.4, no globals of our own, 120 columns.
+std = "lua54"
+max_line_length = 120
+codes = true
+exclude_files = { "build/**", "build-*/**", "node_modules/**", "bench/peers/**" }
+
+files["spec/**/*_spec.lua"] = { std = "+busted" }
+files["rockspec/*.rockspec"] = { std = "+rockspec" }
+files[".busted"] = { std = "lua54" }

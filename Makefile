@@ -1,0 +1,73 @@
+# Makefile - the short way into the CMake build; `make help` lists it.
+#
+# `run`, `test`, `check` and `bench` do the whole set-up: install what is missing (tools/setup.sh),
+# configure, build, go. Presets of CMake: release in build/, dev, asan, stress, clang in build-NAME/.
+
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+PREFIX ?= /usr/local
+ARGS ?=
+# The order of tests and everything random in them; printed, and WEIR_SEED=n repeats a run.
+WEIR_SEED ?= $(shell date +%s)
+export WEIR_SEED
+MAKEFLAGS += --no-print-directory
+
+CTEST = echo "weir: WEIR_SEED=$(WEIR_SEED)"; ctest --output-on-failure --parallel $(JOBS)
+C_FILES = find core bindings spec bench examples cmake -name '*.[ch]'
+
+.DEFAULT_GOAL := release
+.NOTPARALLEL:
+.PHONY: release dev asan stress clang run test check format bench docs install clean help
+
+release: build/configured ## build/weir and build/lua/weir: what is shipped (this is plain `make`)
+	@cmake --build build --parallel $(JOBS)
+
+dev asan stress clang: %: build-%/configured ## the same in build-NAME/, for debugger, sanitizers ...
+	@cmake --build build-$@ --parallel $(JOBS)
+
+build/configured: CMakePresets.json
+	@cmake --preset release
+	@touch $@
+
+build-%/configured: CMakePresets.json
+	@cmake --preset $*
+	@touch $@
+
+run: ## fetch many URLs: make run ARGS="urls.txt --limit 100"
+	@sh tools/setup.sh run
+	@$(MAKE) release
+	@build/weir scripts/fanout.lua $(ARGS)
+
+test: ## everything: release, asan and stress builds under one ctest; clang's warnings
+	@sh tools/setup.sh test
+	@$(MAKE) release asan stress clang
+	@mkdir -p build/all
+	@echo 'subdirs("../../build" "../../build-asan" "../../build-stress")' >build/all/CTestTestfile.cmake
+	@$(CTEST) --test-dir build/all
+
+check: ## the fast half: format, luacheck, tests of the release build
+	@sh tools/setup.sh test
+	@$(C_FILES) | xargs clang-format --dry-run -Werror
+	@luacheck -q .
+	@$(MAKE) release
+	@$(CTEST) --test-dir build
+
+format: ## lay out the C files as .clang-format says
+	@$(C_FILES) | xargs clang-format -i
+
+bench: ## run every program in bench/
+	@sh tools/setup.sh bench
+	@$(MAKE) release
+	@for program in bench/*.lua; do build/weir "$$program" $(ARGS) || exit 1; done
+
+docs: ## the pages of docs/ as HTML in build/docs
+	@sh tools/setup.sh docs
+	@sh tools/docs.sh build/docs
+
+install: release ## into PREFIX (/usr/local) below DESTDIR
+	@cmake --install build --prefix $(PREFIX) --strip
+
+clean: ## forget all builds
+	@rm -rf build build-dev build-asan build-stress build-clang
+
+help: ## this list
+	@sed -n 's/^\([a-z ]*\):.*## /\1\t/p' Makefile | awk -F'\t' '{printf "  %-24s %s\n", $$1, $$2}'

@@ -1,0 +1,28 @@
+# WeirInstall.cmake - what goes where, and how other programs find it (pkg-config, find_package).
+#
+# Modules go to lib/lua/5.4 and share/lua/5.4, where a Lua of the same prefix looks. The binary and the
+# modules are installed where they are made, in bindings/CMakeLists.txt.
+include(CMakePackageConfigHelpers)
+
+install(TARGETS weir_static weir_shared EXPORT weir
+        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(DIRECTORY core/include/weir bindings/include/weir DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
+        FILES_MATCHING PATTERN *.h)
+install(DIRECTORY bindings/weir DESTINATION ${CMAKE_INSTALL_DATADIR}/lua/5.4 FILES_MATCHING PATTERN *.lua)
+
+set_target_properties(weir_static PROPERTIES EXPORT_NAME static)
+set_target_properties(weir_shared PROPERTIES EXPORT_NAME shared)
+set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/weir)
+install(EXPORT weir NAMESPACE weir:: DESTINATION ${package_folder} FILE weirTargets.cmake)
+configure_package_config_file(cmake/weirConfig.cmake.in ${PROJECT_BINARY_DIR}/package/weirConfig.cmake
+                              INSTALL_DESTINATION ${package_folder})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/package/weirConfigVersion.cmake
+                                 COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/package/weirConfig.cmake ${PROJECT_BINARY_DIR}/package/weirConfigVersion.cmake
+        DESTINATION ${package_folder})
+
+# The prefix is where weir.pc lies, so that an installed tree can be moved and --prefix given late.
+file(RELATIVE_PATH WEIR_PC_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+string(REGEX REPLACE "/$" "" WEIR_PC_PREFIX "${WEIR_PC_PREFIX}")
+configure_file(cmake/weir.pc.in ${PROJECT_BINARY_DIR}/package/weir.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/package/weir.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

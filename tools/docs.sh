@@ -1,0 +1,21 @@
+#!/bin/sh
+# docs.sh - README and the pages of docs/ as HTML: tools/docs.sh FOLDER
+#
+# Links from page to page are carried over (x.md becomes x.html). Needs cmark-gfm.
+set -eu
+out=${1:?usage: tools/docs.sh FOLDER}
+
+find README.md CONTRIBUTING.md CHANGELOG.md docs core bindings spec scripts bench examples -name '*.md' |
+    while read -r page; do
+        html="$out/${page%.md}.html"
+        mkdir -p "$(dirname "$html")"
+        title=$(sed -n 's/^# //p' "$page" | head -n 1)
+        {
+            printf '<!doctype html>\n<meta charset="utf-8">\n<title>%s</title>\n' "$title"
+            printf '<style>body{max-width:48em;margin:2em auto;padding:0 1em;font-family:sans-serif;line-height:1.5}'
+            printf 'pre{background:#f4f4f4;padding:1em;overflow:auto}td,th{border:1px solid #ccc;padding:.2em .6em}'
+            printf 'table{border-collapse:collapse}</style>\n'
+            cmark-gfm --extension table "$page" | sed 's/\(href="[^":]*\)\.md\(["#]\)/\1.html\2/g'
+        } >"$html"
+    done
+echo "$out/README.html"

@@ -1,0 +1,104 @@
+#!/bin/sh
+# setup.sh - see that what weir needs is there, and install what is missing: tools/setup.sh run|test|bench|docs
+#
+# The one list of packages. A line is: group, Debian package, probe, what it is for. It is there if dpkg
+# says so or the probe finds it by another way (cmd: a command, pc: a pkg-config module, lua: a module of
+# lua5.4). Groups build on `run`. With nothing missing no network, no root and no package manager is touched.
+# NO_INSTALL=1 only says what is missing. Systems without apt get the list; install by hand, run again.
+set -eu
+
+packages='
+run    gcc                   cmd:cc              C compiler
+run    libc6-dev             cmd:cc              C headers
+run    make                  cmd:make            make
+run    cmake                 cmd:cmake           CMake 3.21 or later
+run    pkg-config            cmd:pkg-config      pkg-config
+run    liblua5.4-dev         pc:lua5.4           Lua 5.4 (5.4.4 or later): headers, library
+run    libuv1-dev            pc:libuv            libuv 1.44 or later
+run    lua-cjson-dev         pc:lua5.4-cjson     lua-cjson for Lua 5.4
+run    libcurl4-openssl-dev  pc:libcurl          libcurl 7.84 or later
+run    libmicrohttpd-dev     pc:libmicrohttpd    libmicrohttpd 0.9.70 or later
+test   lua5.4                cmd:lua5.4          the Lua interpreter
+test   lua-cjson             lua:cjson           lua-cjson for the interpreter
+test   lua-busted            lua:busted.runner   busted
+test   lua-luv               lua:luv             luv
+test   lua-check             cmd:luacheck        luacheck
+test   libcmocka-dev         pc:cmocka           cmocka
+test   clang                 cmd:clang           the other compiler
+test   clang-format          cmd:clang-format    clang-format
+test   binutils              cmd:nm              nm, objdump
+test   luarocks              cmd:luarocks        LuaRocks
+bench  nodejs                cmd:node            Node.js, a peer
+bench  npm                   cmd:npm             npm, for the peers in bench/peers
+bench  golang-go             cmd:go              Go, a peer
+bench  nginx-light           cmd:nginx           a server to fetch from
+docs   cmark-gfm             cmd:cmark-gfm       Markdown to HTML
+'
+
+group=${1:-}
+case $group in
+run) groups='run' ;;
+test) groups='run test' ;;
+bench) groups='run test bench' ;;
+docs) groups='docs' ;;
+*)
+    echo "usage: tools/setup.sh run|test|bench|docs" >&2
+    exit 2
+    ;;
+esac
+
+installed() { # package
+    command -v dpkg-query >/dev/null &&
+        [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+found() { # probe
+    case $1 in
+    cmd:*) command -v "${1#cmd:}" >/dev/null ;;
+    pc:*) pkg-config --exists "${1#pc:}" 2>/dev/null ;;
+    lua:*) lua5.4 -e "require '${1#lua:}'" >/dev/null 2>&1 ;;
+    esac
+}
+
+missing=''
+list=''
+while read -r of package probe what; do
+    case " $groups " in *" $of "*) ;; *) continue ;; esac
+    if [ -n "$package" ] && ! installed "$package" && ! found "$probe"; then
+        missing="$missing $package"
+        list="$list
+    $package: $what"
+    fi
+done <<END
+$packages
+END
+[ -z "$missing" ] && exit 0
+
+echo "weir: missing for \`make $group\`:$list" >&2
+if [ -n "${NO_INSTALL:-}" ]; then
+    echo "weir: NO_INSTALL is set; on Debian and Ubuntu: apt-get install$missing" >&2
+    exit 1
+fi
+if ! command -v apt-get >/dev/null; then
+    echo "weir: this system has no apt-get (the names above are Debian's); install these, then run make again" >&2
+    exit 1
+fi
+
+as_root=''
+if [ "$(id -u)" -ne 0 ]; then
+    if ! command -v sudo >/dev/null; then
+        echo "weir: neither root nor sudo; as root: apt-get install$missing" >&2
+        exit 1
+    fi
+    as_root=sudo
+fi
+apt() {
+    # shellcheck disable=SC2086 # empty for root
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 "$@"
+}
+echo "weir: installing$missing" >&2
+apt update -q
+# shellcheck disable=SC2086 # a list of words
+apt install -q -y --no-install-recommends $missing
+# What was left out for want of a library is looked for again.
+rm -f build/configured build-*/configured
