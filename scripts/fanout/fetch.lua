@@ -1,0 +1,106 @@
+-- fanout.fetch - one URL to its end: attempts, waits between them, and what came out.
+--
+-- fetch(client, item, options, meter) never raises for what a server or the network does; it
+-- returns { status, bytes, attempts, error, message }, error being nil if all went well. It
+-- raises `cancelled` alone (and what is a fault of this program). `meter` counts the requests
+-- that are in flight right now: a URL that waits for its next attempt is not.
+-- The wait before attempt k is drawn from 0 to first * 2^(k-1) ("full jitter": what failed
+-- together does not come back together), and is never shorter than Retry-After.
+
+local weir = require "weir"
+
+local first_wait <const> = 0.1  -- seconds, doubled with each attempt
+local longest_wait <const> = 60 -- also the longest Retry-After that is waited for
+
+local retried <const> = { [408] = true, [429] = true, [500] = true, [502] = true, [503] = true, [504] = true }
+local unserved <const> = { [429] = true, [503] = true } -- the request had no effect
+local effects <const> = { POST = true, PATCH = true }   -- twice is not the same as once
+
+local months <const> = { Jan = 1, Feb = 2, Mar = 3, Apr = 4, May = 5, Jun = 6, Jul = 7, Aug = 8, Sep = 9, Oct = 10,
+  Nov = 11, Dec = 12 }
+
+-- Seconds since 1970 of a date in Greenwich, years from March on so that leap days come last.
+local function epoch(year, month, day, hour, minute, second)
+  if month <= 2 then
+    year, month = year - 1, month + 12
+  end
+  local days = 365 * year + year // 4 - year // 100 + year // 400 + (153 * (month - 3) + 2) // 5 + day - 719469
+  return ((days * 24 + hour) * 60 + minute) * 60 + second
+end
+
+-- Seconds that a Retry-After asks to wait (a number, or the date of RFC 9110), or nil.
+local function retry_after(value)
+  if type(value) ~= "string" then
+    return nil
+  end
+  local seconds = value:match("^%s*(%d+)%s*$")
+  if seconds then
+    return tonumber(seconds)
+  end
+  local day, month, year, hour, minute, second =
+    value:match("^%a+, (%d%d) (%a%a%a) (%d%d%d%d) (%d%d):(%d%d):(%d%d) GMT$")
+  if not months[month] then
+    return nil
+  end
+  local at = epoch(tonumber(year), months[month], tonumber(day), tonumber(hour), tonumber(minute), tonumber(second))
+  return math.max(0, at - os.time())
+end
+
+-- One request. Returns the response, or nil, kind and message.
+local function attempt(client, item, options, meter)
+  meter:enter()
+  local ok, response = pcall(weir.timeout, options.timeout, client.request, client, {
+    url = item.url, method = options.method, headers = options.headers, body = options.data,
+  })
+  meter:leave()
+  if ok then
+    return response
+  end
+  local kind = weir.kind(response)
+  if kind == "network" or kind == "timeout" or kind == "protocol" or kind == "misuse" then
+    return nil, kind, type(response) == "table" and response.message or tostring(response)
+  end
+  error(response, 0)
+end
+
+-- May another attempt follow this answer, or this failure?
+local function may_retry(method, status, kind)
+  if effects[method] then
+    return unserved[status] or false
+  elseif status then
+    return retried[status] or false
+  end
+  return kind ~= "misuse"
+end
+
+---@param client weir.http.Client
+---@param item { url: string }
+---@param options table as fanout.options makes it
+---@param meter { enter: fun(self), leave: fun(self) }
+---@return table outcome
+local function fetch(client, item, options, meter)
+  local attempts = 0
+  while true do
+    attempts = attempts + 1
+    local response, kind, message = attempt(client, item, options, meter)
+    local status = response and response.status
+    local outcome = { status = status, bytes = response and #response.body or 0, attempts = attempts }
+    if status and status < 400 then
+      return outcome
+    end
+    outcome.error = kind or "status"
+    outcome.message = message or ("HTTP %d"):format(status)
+    if attempts > options.retries or not may_retry(options.method, status, kind) then
+      return outcome
+    end
+    local asked = unserved[status] and retry_after(response.headers["retry-after"]) or 0
+    if asked > longest_wait then
+      outcome.message = ("%s, and asks to wait %d s"):format(outcome.message, asked)
+      return outcome
+    end
+    local bound = math.min(longest_wait, first_wait * 2 ^ (attempts - 1))
+    weir.sleep(math.max(asked, math.random() * bound))
+  end
+end
+
+return fetch
