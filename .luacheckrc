@@ -2,7 +2,7 @@
 std = "lua54"
 max_line_length = 120
 codes = true
-exclude_files = { "build/**", "build-*/**", "node_modules/**", "bench/peers/**" }
+exclude_files = { "build/**", "build-*/**", "node_modules/**", "bench/peers/node_modules/**" }
 
 files["spec/**/*_spec.lua"] = { std = "+busted" }
 files["rockspec/*.rockspec"] = { std = "+rockspec" }

@@ -12,7 +12,7 @@ export WEIR_SEED
 MAKEFLAGS += --no-print-directory
 
 CTEST = echo "weir: WEIR_SEED=$(WEIR_SEED)"; ctest --output-on-failure --parallel $(JOBS)
-C_FILES = find core bindings spec bench examples cmake -name '*.[ch]'
+C_FILES = find core bindings spec bench examples cmake -name '*.[ch]' ! -path '*/node_modules/*'
 
 .DEFAULT_GOAL := release
 .NOTPARALLEL:
@@ -54,10 +54,10 @@ check: ## the fast half: format, luacheck, tests of the release build
 format: ## lay out the C files as .clang-format says
 	@$(C_FILES) | xargs clang-format -i
 
-bench: ## run every program in bench/
+bench: ## measure weir beside its peers: bench/run
 	@sh tools/setup.sh bench
 	@$(MAKE) release
-	@for program in bench/*.lua; do build/weir "$$program" $(ARGS) || exit 1; done
+	@bench/run $(ARGS)
 
 docs: ## the pages of docs/ as HTML in build/docs
 	@sh tools/setup.sh docs
