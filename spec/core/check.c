@@ -166,9 +166,11 @@ int check_main(const char *group, const struct CMUnitTest *tests, size_t n)
     printf("seed: %llu\n", (unsigned long long)check_number("WEIR_TEST_SEED", UINT64_C(20260704)));
     fflush(stdout);
     failed = _cmocka_run_group_tests(group, tests, n, NULL, NULL);
+    fflush(stderr);
     printf("figures: tests=%zu", n);
     for (size_t i = 0; i < CHECK_FIGURES && check_figures[i].name != NULL; i++)
         printf(" %s=%llu", check_figures[i].name, (unsigned long long)check_figures[i].n);
     printf("\n");
+    fflush(stdout);
     return failed;
 }
