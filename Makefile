@@ -12,7 +12,7 @@ export WEIR_SEED
 MAKEFLAGS += --no-print-directory
 
 CTEST = echo "weir: WEIR_SEED=$(WEIR_SEED)"; ctest --output-on-failure --parallel $(JOBS)
-C_FILES = find core bindings spec bench examples cmake -name '*.[ch]' ! -path '*/node_modules/*'
+C_FILES = find . -type d \( -name 'build*' -o -name node_modules -o -name .git \) -prune -o -name '*.[ch]' -print
 
 .DEFAULT_GOAL := release
 .NOTPARALLEL:
@@ -24,13 +24,14 @@ release: build/configured ## build/weir and build/lua/weir: what is shipped (thi
 dev asan stress clang: %: build-%/configured ## the same in build-NAME/, for debugger, sanitizers ...
 	@cmake --build build-$@ --parallel $(JOBS)
 
+configure = @command -v cmake >/dev/null || { echo 'weir: cmake is missing; run tools/setup.sh run'; exit 1; }; \
+            cmake --preset $(1) && touch $@
+
 build/configured: CMakePresets.json
-	@cmake --preset release
-	@touch $@
+	$(call configure,release)
 
 build-%/configured: CMakePresets.json
-	@cmake --preset $*
-	@touch $@
+	$(call configure,$*)
 
 run: ## fetch many URLs: make run ARGS="urls.txt --limit 100"
 	@sh tools/setup.sh run

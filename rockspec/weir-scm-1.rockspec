@@ -1,7 +1,7 @@
 -- weir-scm-1.rockspec - weir as a rock; made by tools/rockspec.lua, do not edit.
 --
 -- Builds weir.core with libuv alone and needs no other rock: `luarocks make rockspec/weir-scm-1.rockspec`.
--- weir.json wants lua-cjson and weir.http a connector, both looked for when they are required.
+-- weir.json wants lua-cjson and weir.http the rocks of its connectors; both are looked for when required.
 rockspec_format = "3.0"
 package = "weir"
 version = "scm-1"
@@ -10,9 +10,6 @@ source = {
 }
 description = {
   summary = "Structured concurrency with limits, on libuv",
-  detailed = [=[
-    Tasks in scopes, deadlines that hold for every wait, semaphores and limits that lose nothing on
-    cancel, and virtual time for tests. One C core, scripted in Lua.]=],
   license = "MIT",
   labels = { "concurrency", "async", "libuv", "coroutine" },
 }
@@ -31,6 +28,10 @@ build = {
       incdirs = { "$(LIBUV_INCDIR)", "core/include", "bindings/include", "core" },
       libdirs = { "$(LIBUV_LIBDIR)" },
       sources = {
+        "bindings/context.c",
+        "bindings/lcheck.c",
+        "bindings/lerror.c",
+        "bindings/lwait.c",
         "core/base/error.c",
         "core/base/histogram.c",
         "core/sched/graph.c",
@@ -41,6 +42,11 @@ build = {
         "core/sched/waiter.c",
         "core/sched/wheel.c",
         "core/sync/semaphore.c",
+        "core/uv/loop.c",
+        "core/uv/poll.c",
+        "core/uv/resolve.c",
+        "core/uv/signal.c",
+        "core/uv/work.c",
       },
     },
     ["weir.fanout"] = "bindings/weir/fanout.lua",

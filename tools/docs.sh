@@ -5,7 +5,7 @@
 set -eu
 out=${1:?usage: tools/docs.sh FOLDER}
 
-find README.md CONTRIBUTING.md CHANGELOG.md docs core bindings spec scripts bench examples -name '*.md' |
+find . -type d \( -name 'build*' -o -name node_modules -o -name .git \) -prune -o -name '*.md' -print |
     while read -r page; do
         html="$out/${page%.md}.html"
         mkdir -p "$(dirname "$html")"

@@ -1,46 +1,74 @@
--- rockspec.lua - writes rockspec/weir-scm-1.rockspec: lua5.4 tools/rockspec.lua [--check]
+-- rockspec.lua - writes the rockspecs: lua5.4 tools/rockspec.lua [--check]
 --
--- A rockspec is data and cannot look for files, so its lists are made here: every C file of the core and of
--- bindings/, every Lua file of bindings/weir. Run it after a file came or went. With --check nothing is
--- written and the exit code is 1 if the file is not what would be written (a style test does this).
-
-local TARGET = "rockspec/weir-scm-1.rockspec"
+-- A rockspec is data and cannot look for files, so its lists are made here: for `weir` every C file of the core
+-- and of bindings/ and every Lua file of bindings/weir, for each connector its own C files. Run it after a file
+-- came or went. With --check nothing is written and the exit code is 1 if a rockspec is not what would be
+-- written (a style test does this).
 
 local HEAD = [[
--- weir-scm-1.rockspec - weir as a rock; made by tools/rockspec.lua, do not edit.
+-- $name-scm-1.rockspec - $title; made by tools/rockspec.lua, do not edit.
 --
--- Builds weir.core with libuv alone and needs no other rock: `luarocks make rockspec/weir-scm-1.rockspec`.
--- weir.json wants lua-cjson and weir.http a connector, both looked for when they are required.
+$notes
 rockspec_format = "3.0"
-package = "weir"
+package = "$name"
 version = "scm-1"
 source = {
   url = "git+file://.", -- `luarocks make` in a checkout does not use it
 }
 description = {
-  summary = "Structured concurrency with limits, on libuv",
-  detailed = [=[
-    Tasks in scopes, deadlines that hold for every wait, semaphores and limits that lose nothing on
-    cancel, and virtual time for tests. One C core, scripted in Lua.]=],
+  summary = "$summary",
   license = "MIT",
   labels = { "concurrency", "async", "libuv", "coroutine" },
 }
 supported_platforms = { "linux" }
 dependencies = {
-  "lua >= 5.4, < 5.5",
-}
+$dependencies}
 external_dependencies = {
-  LIBUV = { header = "uv.h", library = "uv" },
+  $VAR = { header = "$header", library = "$library" },
 }
 build = {
   type = "builtin",
   modules = {
-    ["weir.core"] = {
-      libraries = { "uv" },
-      incdirs = { "$(LIBUV_INCDIR)", "core/include", "bindings/include", "core" },
-      libdirs = { "$(LIBUV_LIBDIR)" },
+    ["$module"] = {
+      libraries = { "$library" },
+      incdirs = { "$($VAR_INCDIR)", "core/include", "bindings/include"$private },
+      libdirs = { "$($VAR_LIBDIR)" },
       sources = {
 ]]
+
+local rocks <const> = {
+  {
+    name = "weir",
+    title = "weir as a rock",
+    notes = [[
+-- Builds weir.core with libuv alone and needs no other rock: `luarocks make rockspec/weir-scm-1.rockspec`.
+-- weir.json wants lua-cjson and weir.http the rocks of its connectors; both are looked for when required.]],
+    summary = "Structured concurrency with limits, on libuv",
+    VAR = "LIBUV", header = "uv.h", library = "uv",
+    module = "weir.core",
+    private = ', "core"',
+    sources = "find core bindings -maxdepth 2 -name '*.c' ! -path 'bindings/*/*'",
+    lua = "find bindings/weir -name '*.lua'",
+  },
+  {
+    name = "weir-curl",
+    title = "the HTTP client of weir",
+    notes = "-- The connector weir.http.curl: the one part of weir that links libcurl.",
+    summary = "HTTP client for weir, on libcurl",
+    VAR = "CURL", header = "curl/curl.h", library = "curl",
+    module = "weir.http.curl",
+    sources = "find bindings/http -name 'curl*.c'",
+  },
+  {
+    name = "weir-microhttpd",
+    title = "the HTTP server of weir",
+    notes = "-- The connector weir.http.microhttpd: the one part of weir that links libmicrohttpd.",
+    summary = "HTTP server for weir, on libmicrohttpd",
+    VAR = "MICROHTTPD", header = "microhttpd.h", library = "microhttpd",
+    module = "weir.http.microhttpd",
+    sources = "find bindings/http -name 'mhd*.c'",
+  },
+}
 
 local function list(command)
   local files = {}
@@ -48,14 +76,18 @@ local function list(command)
   return files
 end
 
-local function render()
-  local out = { HEAD }
+local function render(rock)
+  local values <const> = setmetatable({
+    private = rock.private or "",
+    dependencies = '  "lua >= 5.4, < 5.5",\n' .. (rock.name == "weir" and "" or '  "weir",\n'),
+  }, { __index = rock })
+  local out = { (HEAD:gsub("%$(%u+)", values):gsub("%$(%l+)", values)) }
   local function add(fmt, ...) out[#out + 1] = fmt:format(...) end
-  for _, name in ipairs(list "find core bindings -maxdepth 2 -name '*.c' ! -path 'bindings/*/*'") do
+  for _, name in ipairs(list(rock.sources)) do
     add("        %q,\n", name)
   end
   add("      },\n    },\n")
-  for _, name in ipairs(list "find bindings/weir -name '*.lua'") do
+  for _, name in ipairs(rock.lua and list(rock.lua) or {}) do
     local module = name:gsub("^bindings/", ""):gsub("%.lua$", ""):gsub("/init$", ""):gsub("/", ".")
     add("    [%q] = %q,\n", module, name)
   end
@@ -63,16 +95,21 @@ local function render()
   return table.concat(out)
 end
 
-local wanted = render()
-if arg[1] == "--check" then
-  local file = io.open(TARGET)
-  local found = file and file:read("a")
-  if file then file:close() end
-  if found ~= wanted then
-    io.stderr:write(TARGET, " is out of date; run lua5.4 tools/rockspec.lua\n")
-    os.exit(1)
-  end
-else
-  local file <close> = assert(io.open(TARGET, "w"))
-  file:write(wanted)
+local function read(name)
+  local file <close> = io.open(name)
+  return file and file:read("a")
 end
+
+local stale = false
+for _, rock in ipairs(rocks) do
+  local target = ("rockspec/%s-scm-1.rockspec"):format(rock.name)
+  local wanted = render(rock)
+  if arg[1] ~= "--check" then
+    local file <close> = assert(io.open(target, "w"))
+    file:write(wanted)
+  elseif read(target) ~= wanted then
+    io.stderr:write(target, " is out of date; run lua5.4 tools/rockspec.lua\n")
+    stale = true
+  end
+end
+os.exit(not stale)

@@ -54,11 +54,10 @@ local function check_text(name, text)
   if not text:find("[^\n]\n$") then complain("%s: must end in one newline", name) end
 end
 
-local folders = "core bindings scripts spec bench examples tools cmake rockspec docs"
-local command = "find " .. folders .. " CMakeLists.txt -type f ! -path '*/node_modules/*' | LC_ALL=C sort"
-for name in assert(io.popen(command)):lines() do
+local command = [[find . -type d '(' -name 'build*' -o -name node_modules -o -name .git ')' -prune -o -type f -print]]
+for name in assert(io.popen(command .. " | LC_ALL=C sort")):lines() do
   local extension = name:match("%.(%w+)$")
-  if opens[extension] and (extension ~= "txt" or name:find("CMakeLists.txt", 1, true)) then
+  if opens[extension] and (extension ~= "txt" or name:find("CMakeLists.txt$")) then
     local text = read(name)
     check_head(name, text)
     check_text(name, text)

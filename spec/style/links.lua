@@ -2,7 +2,8 @@
 
 local failed = false
 
-for page in assert(io.popen("find . -name '*.md' ! -path './build*' ! -path '*/node_modules/*'")):lines() do
+local command = [[find . -type d '(' -name 'build*' -o -name node_modules ')' -prune -o -name '*.md' -print]]
+for page in assert(io.popen(command)):lines() do
   local folder = page:match("^(.*/)")
   local file <close> = assert(io.open(page))
   for target in file:read("a"):gmatch("%]%(([^)%s]+)%)") do

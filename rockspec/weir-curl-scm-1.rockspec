@@ -1,0 +1,37 @@
+-- weir-curl-scm-1.rockspec - the HTTP client of weir; made by tools/rockspec.lua, do not edit.
+--
+-- The connector weir.http.curl: the one part of weir that links libcurl.
+rockspec_format = "3.0"
+package = "weir-curl"
+version = "scm-1"
+source = {
+  url = "git+file://.", -- `luarocks make` in a checkout does not use it
+}
+description = {
+  summary = "HTTP client for weir, on libcurl",
+  license = "MIT",
+  labels = { "concurrency", "async", "libuv", "coroutine" },
+}
+supported_platforms = { "linux" }
+dependencies = {
+  "lua >= 5.4, < 5.5",
+  "weir",
+}
+external_dependencies = {
+  CURL = { header = "curl/curl.h", library = "curl" },
+}
+build = {
+  type = "builtin",
+  modules = {
+    ["weir.http.curl"] = {
+      libraries = { "curl" },
+      incdirs = { "$(CURL_INCDIR)", "core/include", "bindings/include" },
+      libdirs = { "$(CURL_LIBDIR)" },
+      sources = {
+        "bindings/http/curl_address.c",
+        "bindings/http/curl_buffer.c",
+        "bindings/http/curl_origin.c",
+      },
+    },
+  },
+}

@@ -1,0 +1,37 @@
+-- weir-microhttpd-scm-1.rockspec - the HTTP server of weir; made by tools/rockspec.lua, do not edit.
+--
+-- The connector weir.http.microhttpd: the one part of weir that links libmicrohttpd.
+rockspec_format = "3.0"
+package = "weir-microhttpd"
+version = "scm-1"
+source = {
+  url = "git+file://.", -- `luarocks make` in a checkout does not use it
+}
+description = {
+  summary = "HTTP server for weir, on libmicrohttpd",
+  license = "MIT",
+  labels = { "concurrency", "async", "libuv", "coroutine" },
+}
+supported_platforms = { "linux" }
+dependencies = {
+  "lua >= 5.4, < 5.5",
+  "weir",
+}
+external_dependencies = {
+  MICROHTTPD = { header = "microhttpd.h", library = "microhttpd" },
+}
+build = {
+  type = "builtin",
+  modules = {
+    ["weir.http.microhttpd"] = {
+      libraries = { "microhttpd" },
+      incdirs = { "$(MICROHTTPD_INCDIR)", "core/include", "bindings/include" },
+      libdirs = { "$(MICROHTTPD_LIBDIR)" },
+      sources = {
+        "bindings/http/mhd_connection.c",
+        "bindings/http/mhd_head.c",
+        "bindings/http/mhd_request.c",
+      },
+    },
+  },
+}
