@@ -1,0 +1,280 @@
+-- weir.fanout - several pieces of work at once: all, settle, race, any, quorum, iter.
+--
+-- Everything stands on a scope: the elements run as its tasks, whoever is not needed any more
+-- is cancelled, and nothing returns before the last of them has ended. An element is a
+-- function, run in a task of its own, or a task, whose outcome is awaited and whose failure is
+-- claimed; a task that is not needed any more is cancelled and joined too, wherever it belongs.
+-- Errors of users pass unchanged. Results are one table in the order of the input, with `n`.
+-- map and each, which take any source of items, are in weir/map.lua.
+
+local core = require "weir.core"
+local map = require "weir.map"
+
+---@class weir.fanout
+local fanout = { map = map.map, each = map.each }
+
+local collecting <const> = { collect = true }
+
+-- --- elements --------------------------------------------------------------------------------
+
+-- A copy of the elements with `n`, and the tasks among them, or nil if there are none.
+local function check_elements(list, op, least)
+  if type(list) ~= "table" then
+    core.misuse(op, "'list' must be an array of functions and tasks, got %s", type(list))
+  end
+  local n = list.n == nil and #list or list.n
+  if math.type(n) ~= "integer" or n < 0 then
+    core.misuse(op, "'list.n' must be an integer >= 0, got %s", tostring(n))
+  elseif n < least then
+    core.misuse(op, "'list' must have an element, it is empty")
+  end
+  local elements, tasks = { n = n }, nil
+  for i = 1, n do
+    local element = list[i]
+    if core.is_task(element) then
+      tasks = tasks or {}
+      tasks[#tasks + 1] = element
+    elseif type(element) ~= "function" then
+      core.misuse(op, "'list[%d]' must be a function or a task, got %s", i, type(element))
+    end
+    elements[i] = element
+  end
+  return elements, tasks
+end
+
+local function pass(ok, ...)
+  if ok then
+    return ...
+  end
+  error((...), 0)
+end
+
+-- The body of the child that stands for a task among the elements; `pawait` claims its failure.
+local function follow(task)
+  return pass(task:pawait())
+end
+
+local function spawn(scope, element)
+  if core.is_task(element) then
+    return scope:spawn(follow, element)
+  end
+  return scope:spawn(element)
+end
+
+local function join(tasks)
+  for i = 1, #tasks do
+    tasks[i]:pawait()
+  end
+end
+
+-- What ends the tasks among the elements, which no scope of ours does: to be closed inside the
+-- scope, so that they and the functions end at the same time. A finished one is left alone.
+local releasing = {
+  __close = function(tasks)
+    for i = 1, #tasks do
+      tasks[i]:cancel("not needed any more")
+    end
+    core.shield(math.huge, join, tasks)
+  end,
+}
+
+local function release(tasks)
+  return tasks and setmetatable(tasks, releasing)
+end
+
+-- Spawn all, and say which child stands for which element.
+local function spawn_all(scope, elements)
+  local index = {}
+  for i = 1, elements.n do
+    index[spawn(scope, elements[i])] = i
+  end
+  return index
+end
+
+-- --- combinators -----------------------------------------------------------------------------
+
+--- Run all and return their first values. The first failure cancels the others and is raised.
+---@async
+---@param list (fun(): any)[]|weir.Task[]
+---@return { n: integer, [integer]: any } results
+function fanout.all(list)
+  local elements, tasks = check_elements(list, "weir.all", 0)
+  local n <const> = elements.n
+  local results, stored, children = { n = n }, 0, {}
+
+  local function run(i)
+    local element = elements[i]
+    if type(element) == "function" then
+      results[i] = element()
+    else
+      results[i] = follow(element)
+    end
+    stored = stored + 1
+  end
+
+  core.scope(function(scope)
+    local _ <close> = release(tasks)
+    for i = 1, n do
+      children[i] = scope:spawn(run, i)
+    end
+    if tasks then
+      scope:join()
+    end
+  end)
+  if stored < n then -- one was cancelled by somebody else, which fails no scope
+    for i = 1, n do
+      children[i]:await()
+    end
+  end
+  return results
+end
+
+--- Run all to their ends, whatever those are; never raises for them.
+---@async
+---@param list (fun(): any)[]|weir.Task[]
+---@return { n: integer, [integer]: { ok: boolean, value: any, error: any } } outcomes
+function fanout.settle(list)
+  local elements, tasks = check_elements(list, "weir.settle", 0)
+  return core.scope(function(scope)
+    local _ <close> = release(tasks)
+    for i = 1, elements.n do
+      spawn(scope, elements[i])
+    end
+    return scope:settle()
+  end)
+end
+
+--- The outcome of the first that ends: its values, or its error raised. The others are cancelled.
+---@async
+---@param list (fun(): ...)[]|weir.Task[]
+---@return any ...
+function fanout.race(list)
+  local elements, tasks = check_elements(list, "weir.race", 1)
+  return core.scope(collecting, function(scope)
+    local _ <close> = release(tasks)
+    spawn_all(scope, elements)
+    local first = scope:next()
+    if first.status == "done" then
+      scope:cancel("not needed any more")
+    end
+    return first:await()
+  end)
+end
+
+-- The error of an attempt that cannot succeed any more: the first failure is its cause.
+local function hopeless(op, text, errors)
+  return core.error("impossible", op, ("%s: %s"):format(text, tostring(errors[1])), {
+    cause = errors[1], others = table.move(errors, 2, errors.n, 1, { n = errors.n - 1 }),
+  })
+end
+
+--- The values of the first that succeeds; the others are cancelled. If all fail, raises
+--- `impossible` with the first failure as its cause and the later ones as `others`.
+---@async
+---@param list (fun(): ...)[]|weir.Task[]
+---@return any ...
+function fanout.any(list)
+  local op <const> = "weir.any"
+  local elements, tasks = check_elements(list, op, 1)
+  return core.scope(collecting, function(scope)
+    local _ <close> = release(tasks)
+    spawn_all(scope, elements)
+    local errors = { n = 0 }
+    for child in scope.next, scope do
+      local outcome = table.pack(child:pawait())
+      if outcome[1] then
+        scope:cancel("not needed any more")
+        return table.unpack(outcome, 2, outcome.n)
+      end
+      errors.n = errors.n + 1
+      errors[errors.n] = outcome[2]
+    end
+    error(hopeless(op, ("all %d failed, the first with"):format(elements.n), errors), 0)
+  end)
+end
+
+--- The first values of the first `n` that succeed, in the order of the list; the others are
+--- cancelled. Raises `impossible` as soon as too many failed, as `any` does, or if there never
+--- were enough.
+---@async
+---@param n integer
+---@param list (fun(): any)[]|weir.Task[]
+---@return { n: integer, [integer]: any } results
+function fanout.quorum(n, list)
+  local op <const> = "weir.quorum"
+  core.check_count(n, op, "n")
+  local elements, tasks = check_elements(list, op, 0)
+  local spare <const> = elements.n - n
+  if spare < 0 then
+    error(core.error("impossible", op, ("%d of %d wanted"):format(n, elements.n)), 0)
+  end
+  local values, succeeded = {}, {}
+  core.scope(collecting, function(scope)
+    local _ <close> = release(tasks)
+    local index = spawn_all(scope, elements)
+    local errors = { n = 0 }
+    for child in scope.next, scope do
+      local i = index[child]
+      local ok, value = child:pawait()
+      if ok then
+        succeeded[#succeeded + 1], values[i] = i, value
+        if #succeeded == n then
+          scope:cancel("not needed any more")
+          return
+        end
+      else
+        errors.n = errors.n + 1
+        errors[errors.n] = value
+        if errors.n > spare then
+          error(hopeless(op, ("%d of %d wanted, %d failed, the first with"):format(n, elements.n, errors.n), errors), 0)
+        end
+      end
+    end
+  end)
+  table.sort(succeeded)
+  local results = { n = n }
+  for k = 1, n do
+    results[k] = values[succeeded[k]]
+  end
+  return results
+end
+
+--- Iterate over outcomes as they come: `for index, ok, value_or_error in weir.iter{...} do`.
+--- Leaving the loop cancels and joins the rest, by the loop's closing value. (Lua 5.4.4 closes
+--- it only when the function returns if the loop is left by `break` and a function inside the
+--- loop captures a loop variable; with a function of its own around the loop it is prompt.)
+---@async
+---@param list (fun(): any)[]|weir.Task[]
+---@return async fun(): integer?, boolean, any
+function fanout.iter(list)
+  local elements, tasks = check_elements(list, "weir.iter", 0)
+  local scope, index
+  local owner = core.spawn(function()
+    local _ <close> = release(tasks)
+    core.scope(collecting, function(inner)
+      index = spawn_all(inner, elements)
+      scope = inner
+    end)
+  end)
+
+  local function step()
+    while not scope do
+      core.checkpoint()
+    end
+    local child = scope:next()
+    if child then
+      local ok, value = child:pawait()
+      return index[child], ok, value
+    end
+    return nil
+  end
+
+  return step, nil, nil, setmetatable({}, {
+    __close = function()
+      owner:cancel("the loop was left")
+      core.shield(math.huge, owner.pawait, owner)
+    end,
+  })
+end
+
+return fanout
