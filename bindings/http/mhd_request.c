@@ -1,0 +1,335 @@
+/* http/mhd_request.c - the box: what the task of a request does with it.
+ *
+ *   box:request()                          the request as a table; nil if the client left already
+ *   box:respond(status, headers, body)     a whole response; the body is a string
+ *   box:stream(status, headers [, size])   a head alone; says whether a body is wanted
+ *   box:write(chunk)                       waits until libmicrohttpd has taken it: backpressure
+ *   box:finish()                           the end of the body
+ *   box:close()                            the end of the task; without an answer the connection goes
+ * Once the client has left they do nothing, and give nil or false. All of a response is
+ * checked before any of it is sent, so that a bad one can become a 500. What frames the
+ * message is decided here: a handler's Transfer-Encoding and Keep-Alive are left out, and so
+ * is its Content-Length, but for a body that is not at hand (a stream, or the answer to
+ * HEAD), of which it is the size.
+ */
+#include "mhd.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define api weir__httpd_api
+
+#define READ_BLOCK (16 * 1024) /* of a body of known size, taken at a time */
+
+/* Name of a response header, and what is wrong with it. */
+typedef enum header_kind { HEADER_PLAIN, HEADER_OURS, HEADER_LENGTH, HEADER_BAD } header_kind;
+
+static httpd_box *check_box(lua_State *L)
+{
+    return luaL_checkudata(L, 1, HTTPD_BOX);
+}
+
+static int box_request(lua_State *L)
+{
+    httpd_box *box = check_box(L);
+    if (box->conn == NULL || box->started)
+        return 0;
+    box->started = 1;
+    weir__httpd_push_request(L, box->conn);
+    weir__httpd_drop_body(box->conn);
+    return 1;
+}
+
+static header_kind header_kind_of(const char *name, size_t len)
+{
+    if (!weir__httpd_is_token(name, len))
+        return HEADER_BAD;
+    if (strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0)
+        return HEADER_LENGTH;
+    if (strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0 ||
+        strcasecmp(name, "Keep-Alive") == 0)
+        return HEADER_OURS;
+    return HEADER_PLAIN;
+}
+
+/* The value at the top, a string or number without CR, LF and NUL, or raise. [-0, +0, e] */
+static const char *check_value(lua_State *L, const char *name)
+{
+    int type = lua_type(L, -1);
+    const char *value;
+    size_t len;
+    if (type != LUA_TSTRING && type != LUA_TNUMBER)
+        api->raise(L, "misuse", HTTPD_SERVE,
+                   "response header '%s': expected a string or number, got %s", name,
+                   luaL_typename(L, -1));
+    value = lua_tolstring(L, -1, &len);
+    if (strlen(value) != len || value[strcspn(value, "\r\n")] != '\0')
+        api->raise(L, "misuse", HTTPD_SERVE,
+                   "response header '%s': CR, LF and NUL cannot be in a value", name);
+    return value;
+}
+
+static void add_header(lua_State *L, struct MHD_Response *r, const char *name)
+{
+    const char *value = check_value(L, name);
+    /* libmicrohttpd refuses an empty value, a blank one is the same on the wire. */
+    if (MHD_add_response_header(r, name, *value != '\0' ? value : " ") != MHD_YES &&
+        strcasecmp(name, MHD_HTTP_HEADER_CONNECTION) != 0) /* "keep-alive" alone is refused */
+        luaL_error(L, "not enough memory");
+}
+
+/* Add the table at `index` to box->response. [-0, +0, e] */
+static void add_headers(lua_State *L, httpd_box *box, int index)
+{
+    if (lua_isnoneornil(L, index))
+        return;
+    luaL_checkstack(L, 6, "headers");
+    lua_pushnil(L);
+    while (lua_next(L, index) != 0) {
+        const char *name;
+        size_t len;
+        header_kind kind;
+        if (lua_type(L, -2) != LUA_TSTRING)
+            api->raise(L, "misuse", HTTPD_SERVE,
+                       "response headers: expected names as keys, got a %s",
+                       luaL_typename(L, -2));
+        name = lua_tolstring(L, -2, &len);
+        kind = header_kind_of(name, len);
+        if (kind == HEADER_BAD)
+            api->raise(L, "misuse", HTTPD_SERVE, "response headers: '%s' is not a name", name);
+        if (kind == HEADER_PLAIN && lua_type(L, -1) == LUA_TTABLE) {
+            lua_Integer n = luaL_len(L, -1);
+            for (lua_Integer i = 1; i <= n; i++) {
+                lua_geti(L, -1, i);
+                add_header(L, box->response, name);
+                lua_pop(L, 1);
+            }
+        } else if (kind == HEADER_PLAIN) {
+            add_header(L, box->response, name);
+        }
+        lua_pop(L, 1);
+    }
+}
+
+/* The Content-Length in the table at `index`, MHD_SIZE_UNKNOWN if it has none. [-0, +0, e] */
+static uint64_t header_length(lua_State *L, int index)
+{
+    uint64_t length = MHD_SIZE_UNKNOWN;
+    if (lua_isnoneornil(L, index))
+        return length;
+    lua_pushnil(L);
+    while (lua_next(L, index) != 0) {
+        size_t len;
+        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tolstring(L, -2, &len) : NULL;
+        if (name != NULL && header_kind_of(name, len) == HEADER_LENGTH) {
+            int is_integer;
+            lua_Integer n = lua_tointegerx(L, -1, &is_integer);
+            if (!is_integer || n < 0)
+                api->raise(L, "misuse", HTTPD_SERVE,
+                           "response header '%s': expected a size in bytes, got '%s'", name,
+                           luaL_tolstring(L, -1, NULL));
+            length = (uint64_t)n;
+        }
+        lua_pop(L, 1);
+    }
+    return length;
+}
+
+static unsigned check_status(lua_State *L, int index)
+{
+    int is_integer;
+    lua_Integer status = lua_tointegerx(L, index, &is_integer);
+    if (!is_integer || lua_type(L, index) != LUA_TNUMBER || status < 200 || status > 599)
+        api->raise(L, "misuse", HTTPD_SERVE,
+                   "response status: expected an integer from 200 to 599, got %s",
+                   luaL_tolstring(L, index, NULL));
+    return (unsigned)status;
+}
+
+static void check_headers(lua_State *L, int index)
+{
+    if (!lua_isnoneornil(L, index) && lua_type(L, index) != LUA_TTABLE)
+        api->raise(L, "misuse", HTTPD_SERVE, "response headers: expected a table, got %s",
+                   luaL_typename(L, index));
+}
+
+/* Drop a response that was begun and not sent. */
+static void drop_response(httpd_box *box)
+{
+    if (box->response != NULL)
+        MHD_destroy_response(box->response);
+    box->response = NULL;
+}
+
+/* Take `r`, add the headers at `index` and hand it to libmicrohttpd. [-0, +0, e] */
+static void queue(lua_State *L, httpd_box *box, unsigned status, int index,
+                  struct MHD_Response *r)
+{
+    drop_response(box); /* of an attempt that raised */
+    box->response = r;
+    if (r == NULL)
+        luaL_error(L, "not enough memory");
+    add_headers(L, box, index);
+    if (box->conn->server->draining &&
+        MHD_add_response_header(r, MHD_HTTP_HEADER_CONNECTION, "close") != MHD_YES)
+        luaL_error(L, "not enough memory");
+    if (MHD_queue_response(box->conn->mhd, status, r) != MHD_YES)
+        api->raise(L, "misuse", HTTPD_SERVE, "libmicrohttpd refused the response");
+    drop_response(box); /* libmicrohttpd holds it */
+}
+
+static int is_open(const httpd_box *box, httpd_phase phase)
+{
+    return box->conn != NULL && box->conn->phase == phase;
+}
+
+static int push_false(lua_State *L)
+{
+    lua_pushboolean(L, 0);
+    return 1;
+}
+
+static int box_respond(lua_State *L)
+{
+    httpd_box *box = check_box(L);
+    uint64_t size = MHD_SIZE_UNKNOWN;
+    const char *body;
+    size_t len;
+    unsigned status;
+    if (!is_open(box, HTTPD_RUNNING))
+        return push_false(L);
+    status = check_status(L, 2);
+    check_headers(L, 3);
+    body = luaL_optlstring(L, 4, "", &len);
+    if (box->conn->is_head && len == 0)
+        size = header_length(L, 3);
+    queue(L, box, status, 3,
+          size != MHD_SIZE_UNKNOWN
+              ? MHD_create_response_from_callback(size, 1, weir__httpd_on_read, box->conn, NULL)
+              : MHD_create_response_from_buffer(
+                    len, (void *)body, len > 0 ? MHD_RESPMEM_MUST_COPY : MHD_RESPMEM_PERSISTENT));
+    weir__httpd_answered(box->conn);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+static int box_stream(lua_State *L)
+{
+    httpd_box *box = check_box(L);
+    httpd_conn *c = box->conn;
+    unsigned status;
+    uint64_t size;
+    if (!is_open(box, HTTPD_RUNNING))
+        return push_false(L);
+    status = check_status(L, 2);
+    check_headers(L, 3);
+    size = lua_isnoneornil(L, 4) ? header_length(L, 3) : (uint64_t)luaL_checkinteger(L, 4);
+    queue(L, box, status, 3,
+          MHD_create_response_from_callback(size, READ_BLOCK, weir__httpd_on_read, c, NULL));
+    if (c->is_head || status == MHD_HTTP_NO_CONTENT || status == MHD_HTTP_NOT_MODIFIED) {
+        weir__httpd_answered(c);
+        return push_false(L);
+    }
+    c->left = size;
+    c->phase = HTTPD_STREAMING;
+    weir__httpd_resume(c);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+/* The writer gives up: its string is about to go. */
+static void write_leave(weir_runtime *rt, weir_waiter *w)
+{
+    httpd_box *box = w->object;
+    (void)rt;
+    if (box->conn != NULL) {
+        box->conn->data = NULL;
+        box->conn->len = 0;
+        box->conn->writer = NULL;
+    }
+}
+
+static const weir_wait_ops write_ops = {.op = "http.serve: write", .leave = write_leave};
+
+static int box_writek(lua_State *L, int status, lua_KContext ctx)
+{
+    httpd_box *box = check_box(L);
+    (void)status;
+    (void)ctx;
+    api->outcome(L);
+    lua_pushboolean(L, is_open(box, HTTPD_STREAMING));
+    return 1;
+}
+
+static int box_write(lua_State *L)
+{
+    httpd_box *box = check_box(L);
+    size_t len;
+    const char *chunk = luaL_checklstring(L, 2, &len);
+    httpd_conn *c = box->conn;
+    weir_waiter *w;
+    if (!is_open(box, HTTPD_STREAMING))
+        return push_false(L);
+    if (len > c->left)
+        return api->raise(L, "misuse", HTTPD_SERVE,
+                          "the body is longer than the content-length it was given");
+    if (len == 0) {
+        lua_pushboolean(L, 1);
+        return 1;
+    }
+    w = api->enter(L, write_ops.op);
+    api->waiter_begin(c->server->rt, w, &write_ops, box, WEIR_FOREVER);
+    if (c->left != MHD_SIZE_UNKNOWN)
+        c->left -= len;
+    c->data = chunk; /* stays on this stack while we wait */
+    c->len = len;
+    c->writer = w;
+    weir__httpd_resume(c);
+    return api->park(L, box_writek, 0);
+}
+
+static int box_finish(lua_State *L)
+{
+    httpd_box *box = check_box(L);
+    httpd_conn *c = box->conn;
+    if (!is_open(box, HTTPD_STREAMING))
+        return 0;
+    if (c->left != MHD_SIZE_UNKNOWN && c->left > 0)
+        return api->raise(L, "misuse", HTTPD_SERVE,
+                          "the body ended %I bytes before the content-length it was given",
+                          (LUAI_UACINT)c->left);
+    c->finished = 1;
+    weir__httpd_answered(c);
+    return 0;
+}
+
+static int box_close(lua_State *L)
+{
+    httpd_box *box = check_box(L);
+    drop_response(box);
+    if (box->conn != NULL)
+        weir__httpd_lose(box->conn, NULL);
+    return 0;
+}
+
+/* 1 if nothing of a response was sent yet, so that it can still be an error. */
+static int box_pending(lua_State *L)
+{
+    lua_pushboolean(L, is_open(check_box(L), HTTPD_RUNNING));
+    return 1;
+}
+
+void weir__httpd_open_box(lua_State *L)
+{
+    static const luaL_Reg methods[] = {{"request", box_request}, {"respond", box_respond},
+                                       {"stream", box_stream},   {"write", box_write},
+                                       {"finish", box_finish},   {"close", box_close},
+                                       {"pending", box_pending}, {NULL, NULL}};
+    luaL_newmetatable(L, HTTPD_BOX);
+    lua_pushcfunction(L, box_close);
+    lua_setfield(L, -2, "__close");
+    luaL_newlib(L, methods);
+    lua_setfield(L, -2, "__index");
+    lua_pop(L, 1);
+}

@@ -1,0 +1,180 @@
+--- weir.http.server - `http.serve(options, handler)`: a server whose every request is a task.
+--
+-- The server is a child of the current scope: one task of it owns the sockets, and the tasks of
+-- the requests are below that one. So the scope does not end before the server, and a cancel of
+-- the scope reaches every handler. How it can end:
+--   server:drain()  stops listening, lets requests finish, closes idle connections, returns then
+--   server:close()  cancels the handlers, waits for their cleanup, closes all (also `<close>`)
+-- A handler gets {method, path, query, query_string, headers, body, remote, target} and returns
+-- {status=, headers=, body=}; of a query name that is repeated the last value counts. A body that
+-- is a function gives strings until nil and may wait; it is sent as it comes, no faster than the
+-- client reads. Whatever else a handler does is a 500 and a report, and hurts nobody.
+
+local core = require "weir.core"
+local microhttpd = require "weir.http.microhttpd"
+
+local SERVE <const> = "http.serve"
+local WHOLE <const> = 64 * 1024 -- a larger body is not copied, but kept until it was sent
+
+local known = {
+  host = true, port = true, name = true, backlog = true, max_connections = true,
+  max_header = true, max_body = true, idle_timeout = true,
+}
+
+-- Message handler: a plain message gets its stack, an error object stays what it is.
+local function with_stack(err)
+  return type(err) == "string" and debug.traceback(err, 2) or err
+end
+
+local function stream(box, response, body)
+  if not box:stream(response.status, response.headers) then
+    return
+  end
+  for chunk in body do
+    if type(chunk) ~= "string" then
+      error(core.misuse(SERVE, "response body: expected strings until nil, got %s", type(chunk)), 0)
+    end
+    if not box:write(chunk) then
+      return
+    end
+  end
+  box:finish()
+end
+
+local function respond(box, response)
+  if type(response) ~= "table" then
+    core.misuse(SERVE, "handler: expected it to return a table {status, headers, body}, got %s", type(response))
+  end
+  local body = response.body
+  local kind = type(body)
+  if kind == "function" then
+    stream(box, response, body)
+  elseif kind ~= "string" and kind ~= "nil" then
+    core.misuse(SERVE, "response body: expected a string or function, got %s", kind)
+  elseif body and #body > WHOLE then
+    if box:stream(response.status, response.headers, #body) and box:write(body) then
+      box:finish()
+    end
+  else
+    box:respond(response.status, response.headers, body)
+  end
+end
+
+-- Is the running task cancelled? An error of kind `cancelled` alone may be another task's.
+local function is_cancelled(err)
+  return core.kind(err) == "cancelled" and not pcall(core.checkpoint)
+end
+
+-- The function of a server's request tasks. It must not fail, or the server would.
+local function serve_with(handler, report)
+  local function answer(box)
+    local request = box:request()
+    if request then
+      respond(box, handler(request))
+    end
+  end
+  return function(box)
+    local _ <close> = box -- without an answer the connection is closed here
+    local ok, err = xpcall(answer, with_stack, box)
+    if not ok and not is_cancelled(err) then
+      pcall(report, err, box)
+    end
+  end
+end
+
+local methods = {}
+local server_meta = { __name = "weir.http.server" }
+
+-- The body of the task that owns the sockets.
+local function own(handle)
+  local _ <close> = handle
+  core.scope(function()
+    handle:accept()
+  end)
+end
+
+--- Close at once: handlers are cancelled, then everything is closed. Idempotent.
+function methods:close(reason)
+  self._owner:cancel(reason or "the server was closed")
+  self._owner:pawait()
+end
+
+--- Refuse new connections, let requests finish, close idle connections; returns when all are gone.
+function methods:drain()
+  self._handle:drain()
+  self._owner:pawait()
+end
+
+--- A snapshot: connections, max_connections, active (handlers running), accepted, requests,
+-- errors, left (clients that did not wait for the answer), timeouts, refused (by reason).
+function methods:stats()
+  return self._handle:stats()
+end
+
+function server_meta:__index(key)
+  return methods[key]
+end
+
+function server_meta:__close()
+  self._owner:cancel("the server was closed")
+  pcall(self._owner.pawait, self._owner) -- the scope waits for it in any case
+end
+
+function server_meta:__tostring()
+  return ("weir.http.server%s: %s:%d"):format(self.name and " '" .. self.name .. "'" or "", self.host, self.port)
+end
+
+local function check_port(port)
+  port = port == nil and 0 or port
+  if math.type(port) ~= "integer" or port < 0 or port > 65535 then
+    core.misuse(SERVE, "port: expected an integer from 0 to 65535, got %s", tostring(port))
+  end
+  return port
+end
+
+local function check_text(value, name)
+  if value ~= nil and type(value) ~= "string" then
+    core.misuse(SERVE, "%s: expected a string, got %s", name, type(value))
+  end
+  return value
+end
+
+local hosts = { localhost = "127.0.0.1", ["*"] = "0.0.0.0" }
+
+--- Serve HTTP/1.1. Options: host ("127.0.0.1"), port (0: a free one), name, backlog (1024),
+-- max_connections (10000, or three quarters of the descriptors), max_header (16384 bytes, else
+-- 431), max_body (8 MiB, else 413), idle_timeout (60 seconds: for a request's head to be there,
+-- and, in whole seconds, without progress of its body or of the answer).
+local function serve(options, handler)
+  core.check_options(options, SERVE, known)
+  if type(handler) ~= "function" then
+    core.misuse(SERVE, "handler: expected a function, got %s", type(handler))
+  end
+  local host = check_text(options.host, "host") or "127.0.0.1"
+  local name = check_text(options.name, "name")
+  local handle
+  local function report(err, box)
+    handle:report(err, name and ("a handler of %s '%s'"):format(SERVE, name) or "a handler of " .. SERVE)
+    if box:pending() then
+      box:respond(500, { ["content-type"] = "text/plain" }, "Internal Server Error")
+    end
+  end
+  handle = microhttpd.listen(
+    serve_with(handler, report), hosts[host] or host, check_port(options.port),
+    core.check_count(options.backlog, SERVE, "backlog", 1024),
+    options.max_connections == nil and 0 or core.check_count(options.max_connections, SERVE, "max_connections"),
+    core.check_count(options.max_header, SERVE, "max_header", 16 * 1024),
+    core.check_count(options.max_body, SERVE, "max_body", 8 * 1024 * 1024),
+    core.check_seconds(options.idle_timeout, SERVE, "idle_timeout", 60)
+  )
+  local owner <const> = core.spawn(own, handle)
+  -- A task that is cancelled before it started never runs: see it start, or close the sockets.
+  local ok, err = pcall(core.checkpoint)
+  if not ok then
+    handle:stop()
+    error(err, 0)
+  end
+  return setmetatable({ _handle = handle, _owner = owner, host = host, port = handle:port(), name = name }, server_meta)
+end
+
+return { serve = serve }
