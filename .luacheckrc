@@ -4,6 +4,6 @@ max_line_length = 120
 codes = true
 exclude_files = { "build/**", "build-*/**", "node_modules/**", "bench/peers/node_modules/**" }
 
-files["spec/**/*_spec.lua"] = { std = "+busted" }
+files["spec/**/*_spec.lua"] = { std = "+busted", ignore = { "512" } } -- 512: a loop left after its first step
 files["rockspec/*.rockspec"] = { std = "+rockspec" }
 files[".busted"] = { std = "lua54" }
