@@ -153,38 +153,44 @@ static int script_may_wait(script_task *t)
     return 0;
 }
 
-/* A wait nobody can end raises deadlock, as a binding does it: in the task that closes the cycle,
- * or in another of the cycle if that one stands at the end of a scope, which cannot be left. */
-static void script_if_stuck(script_task *t)
+/* Can nobody end the wait that was just begun? Counts it if so. */
+static int script_is_stuck(script_task *t)
 {
     script_world *w = t->world;
     weir_graph graph;
-    if (!weir_graph_is_stuck(w->rt, &t->task, &graph))
-        return;
+    if (t->task.wait.status != WEIR_PENDING || !weir_graph_is_stuck(w->rt, &t->task, &graph))
+        return 0;
     if (w->deadlocks++ == 0)
         w->graph = graph;
-    for (uint32_t i = 0; i < graph.n_cycle; i++)
-        if (weir_waiter_give_up(w->rt, &graph.cycle[i]->wait, WEIR_STUCK))
-            return;
-    script_broken(w, "a deadlock without a way out", __LINE__);
+    return 1;
 }
 
+/* A wait has begun: 1, or 0 if it is a deadlock, which the task that closes the cycle raises. */
 static int script_waits(script_task *t, script_code doing)
 {
     t->doing = (uint8_t)doing;
     t->world->awaits++;
-    if (t->task.wait.status == WEIR_PENDING)
-        script_if_stuck(t);
-    return 1;
+    if (!script_is_stuck(t))
+        return 1;
+    weir_waiter_abandon(t->world->rt, &t->task.wait);
+    t->error = WEIR_EDEADLOCK;
+    return 0;
 }
 
-/* Join the children of `s`, then go on with `doing`. 1 if that is a wait. */
+/* Join the children of `s`, then go on with `doing`. 1 if that is a wait. This wait cannot be left:
+ * if it is a deadlock the children are cancelled. */
 static int script_join_children(script_task *t, weir_scope *s, script_code doing)
 {
     if (s->n_children == 0)
         return 0;
     weir_scope_join(t->world->rt, s, &t->task.wait, 0, WEIR_FOREVER);
-    return script_waits(t, doing);
+    t->doing = (uint8_t)doing;
+    t->world->awaits++;
+    if (script_is_stuck(t)) {
+        s->flags |= WEIR_SCOPE_FAILED;
+        weir_scope_cancel(t->world->rt, s, script_reason("deadlock"));
+    }
+    return 1;
 }
 
 static void script_outcome_of(script_task *t, const script_task *other, int claim)
@@ -536,4 +542,23 @@ int script_run(script_world *w, const script_program *program)
     while (script_step(w))
         ;
     return script_finish(w);
+}
+
+void script_print(const script_program *p)
+{
+    static const char *const words[] = {
+        "END",    "FAIL",    "MARK",     "ACQUIRE", "TRY",         "RELEASE", "TRANSFER",
+        "FORGET", "SLEEP",   "YIELD",    "PARK",    "SPAWN",       "DETACH",  "DAEMON",
+        "JOIN",   "PJOIN",   "CANCEL",   "CANCEL_SCOPE", "OPEN",   "CATCH",   "SHIELD",
+        "CLOSE",  "CLOSE_SEMAPHORE", "DRAIN"};
+    print_error("%s, capacities %u %u %u\n", p->name, p->capacity[0], p->capacity[1],
+                p->capacity[2]);
+    for (unsigned i = 0; i < SCRIPT_TASKS; i++) {
+        if (p->body[i][0].code == SCRIPT_END)
+            continue;
+        print_error("  task %u:", i);
+        for (const script_op *op = p->body[i]; op->code != SCRIPT_END; op++)
+            print_error(" S%s(%u, %u, %u)", words[op->code], op->a, op->n, op->t);
+        print_error("\n");
+    }
 }

@@ -151,4 +151,7 @@ int script_begin(script_world *w, const script_program *program);
 int script_step(script_world *w);
 int script_finish(script_world *w);
 
+/* Print the program in its own words, to stderr. */
+void script_print(const script_program *p);
+
 #endif

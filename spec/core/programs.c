@@ -1,0 +1,265 @@
+/* programs.c - the programs; see programs.h. */
+#include "programs.h"
+
+#include "check.h"
+
+/* How task `i` ended. */
+static int ended(const script_world *w, unsigned i, weir_task_state state, int error)
+{
+    return w->task[i].ended && w->task[i].task.state == state && w->task[i].error == error;
+}
+
+static int done(const script_world *w, unsigned i)
+{
+    return ended(w, i, WEIR_TASK_DONE, 0);
+}
+
+static int all_done(const script_world *w)
+{
+    int ok = 1;
+    for (unsigned i = 0; i < SCRIPT_TASKS; i++)
+        ok &= !w->task[i].spawned || done(w, i);
+    return ok && w->deadlocks == 0;
+}
+
+static int times_out(const script_world *w)
+{
+    int late = ended(w, 2, WEIR_TASK_FAILED, WEIR_ETIMEOUT) && w->task[2].ended_at == 10;
+    return done(w, 1) && (late || done(w, 2)) && done(w, 3);
+}
+
+static int cancels_a_waiter(const script_world *w)
+{
+    return done(w, 0) && done(w, 1) && done(w, 3) &&
+           (done(w, 2) || ended(w, 2, WEIR_TASK_CANCELLED, WEIR_ECANCELED));
+}
+
+/* Main catches the timeout of its scope; the child is gone with it. */
+static int one_deadline(const script_world *w)
+{
+    return done(w, 0) && w->task[0].caught == WEIR_ETIMEOUT && w->task[0].ended_at == 5 &&
+           ended(w, 1, WEIR_TASK_CANCELLED, WEIR_ECANCELED) && w->task[1].ended_at == 5;
+}
+
+static int shielded(const script_world *w)
+{
+    return w->task[1].ended_at == 3 && done(w, 2) && w->n_log == 1 && w->log[0] == 7;
+}
+
+static int grace_is_over(const script_world *w)
+{
+    return w->task[1].ended_at == 4 && w->n_log == 0 && done(w, 0) &&
+           ended(w, 1, WEIR_TASK_CANCELLED, WEIR_ECANCELED);
+}
+
+static int fails_its_siblings(const script_world *w)
+{
+    return done(w, 0) && w->task[0].caught == SCRIPT_EFAILED &&
+           ended(w, 1, WEIR_TASK_FAILED, SCRIPT_EFAILED) &&
+           ended(w, 2, WEIR_TASK_CANCELLED, WEIR_ECANCELED) && w->task[0].ended_at == 1;
+}
+
+static int claimed(const script_world *w)
+{
+    return done(w, 0) && ended(w, 1, WEIR_TASK_FAILED, SCRIPT_EFAILED) && done(w, 2);
+}
+
+static int closed(const script_world *w)
+{
+    int ok = done(w, 0);
+    for (unsigned i = 1; i < 4; i++)
+        ok &= done(w, i) || ended(w, i, WEIR_TASK_FAILED, WEIR_ECLOSED);
+    return ok;
+}
+
+static int one_is_told(const script_world *w)
+{
+    unsigned told = 0;
+    for (unsigned i = 0; i < SCRIPT_TASKS; i++)
+        told += w->task[i].error == WEIR_EDEADLOCK;
+    return told == w->deadlocks && told <= 1;
+}
+
+static int self_deadlock(const script_world *w)
+{
+    return w->deadlocks == 1 && ended(w, 0, WEIR_TASK_FAILED, WEIR_EDEADLOCK) &&
+           w->graph.n_cycle == 1 && w->graph.cycle[0] == &w->task[0].task;
+}
+
+static int leaks_one(const script_world *w)
+{
+    return w->leaked == 1 && done(w, 0) && done(w, 1) && done(w, 2);
+}
+
+static int daemon_goes_last(const script_world *w)
+{
+    return done(w, 0) && done(w, 2) && ended(w, 1, WEIR_TASK_CANCELLED, WEIR_ECANCELED) &&
+           w->task[1].ended_at == 8;
+}
+
+static int minimum_holds(const script_world *w)
+{
+    return done(w, 0) && w->task[0].caught == WEIR_ETIMEOUT && w->task[0].ended_at == 3;
+}
+
+const program programs[] = {
+    {{"one permit, three tasks", {1},
+      {{SSPAWN(1), SSPAWN(2), SSPAWN(3)},
+       {SACQUIRE(0, 1), SYIELD, SRELEASE(0)},
+       {SACQUIRE(0, 1), SYIELD, SRELEASE(0)},
+       {SACQUIRE(0, 1), SYIELD, SRELEASE(0)}}}, 0, all_done},
+    {{"two permits, three tasks, twice", {2},
+      {{SSPAWN(1), SSPAWN(2), SSPAWN(3)},
+       {SACQUIRE(0, 1), SYIELD, SRELEASE(0), SACQUIRE(0, 1), SYIELD, SRELEASE(0)},
+       {SACQUIRE(0, 1), SYIELD, SRELEASE(0), SACQUIRE(0, 1), SYIELD, SRELEASE(0)},
+       {SACQUIRE(0, 1), SYIELD, SRELEASE(0)}}}, 60000, all_done},
+    {{"weights one, two and three of three", {3},
+      {{SSPAWN(1), SSPAWN(2), SSPAWN(3)},
+       {SACQUIRE(0, 1), SYIELD, SRELEASE(0), STRY(0, 1), SYIELD, SRELEASE(0)},
+       {SACQUIRE(0, 2), SYIELD, SRELEASE(0)},
+       {SACQUIRE(0, 3), SYIELD, SRELEASE(0)}}}, 60000, all_done},
+    {{"four tasks, two semaphores in one order", {1, 2},
+      {{SSPAWN(1), SSPAWN(2), SSPAWN(3), SACQUIRE(1, 2), SRELEASE(1)},
+       {SACQUIRE(0, 1), SACQUIRE(1, 1), SYIELD, SRELEASE(1), SRELEASE(0)},
+       {SACQUIRE(0, 1), SACQUIRE(1, 2), SYIELD},
+       {SACQUIRE(1, 1), SYIELD}}}, 60000, all_done},
+    {{"a timeout while another holds", {1},
+      {{SSPAWN(1), SSPAWN(2), SSPAWN(3)},
+       {SACQUIRE(0, 1), SSLEEP(20), SRELEASE(0)},
+       {SCATCH, SCLOSE, SACQUIRE_IN(0, 1, 10), SRELEASE(0)},
+       {SSLEEP(30)}}}, 0, NULL},
+    {{"equal timeouts and a release at that instant", {1},
+      {{SSPAWN(1), SDETACH(2), SDETACH(3)},
+       {SACQUIRE(0, 1), SSLEEP(10), SRELEASE(0)},
+       {SACQUIRE_IN(0, 1, 10), SYIELD, SRELEASE(0)},
+       {SACQUIRE_IN(0, 1, 10), SYIELD, SRELEASE(0)}}}, 0, NULL},
+    {{"a detached timeout", {1},
+      {{SSPAWN(1), SDETACH(2), SDETACH(3)},
+       {SACQUIRE(0, 1), SSLEEP(20), SRELEASE(0)},
+       {SACQUIRE_IN(0, 1, 10), SRELEASE(0)},
+       {SACQUIRE(0, 1), SRELEASE(0)}}}, 0, times_out},
+    {{"cancel of a waiter", {1},
+      {{SSPAWN(1), SSPAWN(2), SSPAWN(3), SYIELD, SCANCEL(2)},
+       {SACQUIRE(0, 1), SYIELD, SRELEASE(0)},
+       {SACQUIRE(0, 1), SYIELD, SRELEASE(0)},
+       {SACQUIRE(0, 1), SYIELD, SRELEASE(0)}}}, 60000, cancels_a_waiter},
+    {{"release and cancel of the one it was given to", {1},
+      {{SACQUIRE(0, 1), SSPAWN(1), SSPAWN(2), SYIELD, SRELEASE(0), SCANCEL(1)},
+       {SACQUIRE(0, 1), SYIELD, SRELEASE(0)},
+       {SACQUIRE(0, 1), SYIELD, SRELEASE(0)}}}, 0, NULL},
+    {{"one deadline", {1},
+      {{SCATCH_IN(5), SSPAWN(1), SSLEEP(9), SCLOSE, SACQUIRE(0, 1)},
+       {SACQUIRE(0, 1), SSLEEP(7)}}}, 0, one_deadline},
+    {{"deadlines nest by the minimum", {0},
+      {{SCATCH, SOPEN_IN(3), SOPEN_IN(9), SSPAWN(1), SSLEEP(7), SCLOSE, SCLOSE, SCLOSE},
+       {SOPEN_IN(5), SSLEEP(6), SCLOSE}}}, 0, minimum_holds},
+    {{"a shield", {1},
+      {{SSPAWN(1), SSPAWN(2), SSLEEP(1), SCANCEL(1)},
+       {SACQUIRE(0, 1), SSHIELD(9), SSLEEP(3), SMARK(7), SCLOSE, SSLEEP(9)},
+       {SSLEEP(2), SACQUIRE(0, 1)}}}, 0, shielded},
+    {{"the grace of a shield", {1},
+      {{SSPAWN(1), SSLEEP(1), SCANCEL(1), SACQUIRE(0, 1)},
+       {SACQUIRE(0, 1), SSHIELD(3), SSLEEP(8), SMARK(7), SCLOSE}}}, 0, grace_is_over},
+    {{"a failed child and its siblings", {1},
+      {{SCATCH, SSPAWN(1), SSPAWN(2), SSLEEP(9), SCLOSE},
+       {SSLEEP(1), SFAIL},
+       {SACQUIRE(0, 1), SSLEEP(5)}}}, 0, fails_its_siblings},
+    {{"a claimed failure", {0},
+      {{SSPAWN(1), SSPAWN(2), SPJOIN(1), SJOIN(2)},
+       {SSLEEP(1), SFAIL},
+       {SSLEEP(2)}}}, 0, claimed},
+    {{"joins, with a timeout", {0},
+      {{SSPAWN(1), SSPAWN(2), SCATCH, SJOIN_IN(1, 2), SCLOSE, SJOIN(1)},
+       {SJOIN(2), SYIELD},
+       {SSLEEP(3)}}}, 0, all_done},
+    {{"close under waiters", {1},
+      {{SDETACH(1), SDETACH(2), SDETACH(3), SYIELD, SCLOSE_SEMAPHORE(0), SYIELD},
+       {SACQUIRE(0, 1), SYIELD, SYIELD},
+       {SYIELD, SACQUIRE(0, 1), SYIELD},
+       {SYIELD, SACQUIRE(0, 1)}}}, 60000, closed},
+    {{"drain", {2},
+      {{SSPAWN(1), SSPAWN(2), SYIELD, SYIELD, SDRAIN(0), STRY(0, 1)},
+       {SACQUIRE(0, 1), SYIELD},
+       {SACQUIRE(0, 2), SYIELD}}}, 0, NULL},
+    {{"a permit changes hands", {1},
+      {{SACQUIRE(0, 1), SSPAWN(1), SSPAWN(2), SYIELD, STRANSFER(0, 1), SYIELD},
+       {SYIELD, SYIELD, SRELEASE(0)},
+       {SACQUIRE(0, 1)}}}, 0, all_done},
+    {{"a leak is repaired", {1},
+      {{SSPAWN(1), SSPAWN(2)},
+       {SACQUIRE(0, 1), SFORGET(0), SYIELD},
+       {SYIELD, SYIELD, SYIELD, SYIELD, SACQUIRE(0, 1)}}}, 0, leaks_one},
+    {{"a daemon and a detached task", {1},
+      {{SDAEMON(1), SDETACH(2), SSLEEP(1)},
+       {SACQUIRE(0, 1), SPARK},
+       {SSLEEP(8)}}}, 0, daemon_goes_last},
+    {{"two acquires of one permit", {1},
+      {{SACQUIRE(0, 1), SACQUIRE(0, 1)}}}, 0, self_deadlock},
+    {{"two semaphores in two orders", {1, 1},
+      {{SDETACH(1), SDETACH(2)},
+       {SACQUIRE(0, 1), SYIELD, SACQUIRE(1, 1)},
+       {SACQUIRE(1, 1), SYIELD, SACQUIRE(0, 1)}}}, 0, one_is_told},
+    {{"three semaphores in a ring", {1, 1, 1},
+      {{SDETACH(1), SDETACH(2), SDETACH(3)},
+       {SACQUIRE(0, 1), SYIELD, SACQUIRE(1, 1)},
+       {SACQUIRE(1, 1), SYIELD, SACQUIRE(2, 1)},
+       {SACQUIRE(2, 1), SYIELD, SACQUIRE(0, 1)}}}, 60000, one_is_told},
+    {{"children wait for what their parent holds", {1},
+      {{SACQUIRE(0, 1), SDETACH(1), SYIELD, SJOIN(1)},
+       {SACQUIRE(0, 1)}}}, 0, NULL},
+    {{"a scope end that waits for its own permit", {1},
+      {{SACQUIRE(0, 1), SCATCH, SSPAWN(1), SSPAWN(2), SCLOSE},
+       {SACQUIRE(0, 1)},
+       {SYIELD, SYIELD}}}, 0, NULL},
+    {{"cancel from within, with cleanup", {1},
+      {{SCATCH, SSPAWN(1), SYIELD, SCANCEL_SCOPE, SYIELD, SCLOSE, SACQUIRE(0, 1)},
+       {SACQUIRE(0, 1), SSHIELD(5), SSLEEP(2), SCLOSE, SYIELD, SYIELD}}}, 0, NULL},
+};
+const unsigned n_programs = sizeof programs / sizeof programs[0];
+
+script_world *program_run(const program *p, weir_simulator *sim, const script_world *setup)
+{
+    script_world *w = calloc(1, sizeof *w);
+    if (w == NULL)
+        return NULL;
+    if (setup != NULL)
+        *w = *setup;
+    w->sim = sim;
+    script_run(w, &p->script);
+    return w;
+}
+
+/* Main spawns everybody, in scopes or not; the others draw from what is legal anywhere. Deadlock
+ * is an outcome, not an accident: the scripts report it and go on. */
+void program_random(script_program *p, uint64_t seed, unsigned tasks)
+{
+    check_random r = {seed};
+    memset(p, 0, sizeof *p);
+    p->name = "random";
+    p->capacity[0] = (uint16_t)(1 + check_below(&r, 3));
+    p->capacity[1] = 1;
+    for (unsigned i = 0; i < tasks; i++) {
+        unsigned at = 0, open = 0, n = 2 + check_below(&r, 5);
+        script_op *body = p->body[i];
+        for (unsigned k = 1; i == 0 && k < tasks; k++)
+            body[at++] = (script_op){check_below(&r, 4) ? SCRIPT_SPAWN : SCRIPT_DETACH, (uint8_t)k,
+                                     0, 0};
+        while (n-- > 0) {
+            uint8_t s = (uint8_t)check_below(&r, 2), k = (uint8_t)check_below(&r, tasks);
+            uint16_t weight = (uint16_t)(1 + check_below(&r, p->capacity[s]));
+            uint32_t t = 1 + check_below(&r, 4);
+            script_op choices[] = {
+                SACQUIRE(s, weight), SACQUIRE_IN(s, weight, t), STRY(s, weight), SRELEASE(s),
+                SRELEASE(s), SSLEEP(t), SYIELD, SYIELD, SJOIN(k), SPJOIN(k), SJOIN_IN(k, t),
+                SCANCEL(k), SOPEN, SOPEN_IN(t), SCATCH, SCATCH_IN(t), SSHIELD(t), SCLOSE, SFAIL,
+                STRANSFER(s, k), SCANCEL_SCOPE,
+            };
+            script_op op = choices[check_below(&r, sizeof choices / sizeof choices[0])];
+            if (op.code == SCRIPT_CLOSE && open == 0)
+                continue;
+            open += op.code >= SCRIPT_OPEN && op.code <= SCRIPT_SHIELD;
+            open -= op.code == SCRIPT_CLOSE;
+            body[at++] = op;
+        }
+    }
+}
