@@ -11,7 +11,7 @@ WEIR_SEED ?= $(shell date +%s)
 export WEIR_SEED
 MAKEFLAGS += --no-print-directory
 
-CTEST = echo "weir: WEIR_SEED=$(WEIR_SEED)"; ctest --output-on-failure --parallel $(JOBS)
+CTEST = echo "weir: WEIR_SEED=$(WEIR_SEED)"; ctest --output-on-failure --schedule-random --parallel $(JOBS)
 C_FILES = find . -type d \( -name 'build*' -o -name node_modules -o -name .git \) -prune -o -name '*.[ch]' -print
 
 .DEFAULT_GOAL := release
