@@ -1,0 +1,362 @@
+-- task_spec.lua - what a task is: its status, its outcome, who may await it, what it owns.
+
+local helper = require "support.helper"
+local weir = require "weir"
+
+describe("task", function()
+  describe("status", function()
+    it("is pending before its first turn", helper.virtual(function()
+      local t = weir.spawn(function() end)
+      assert.equal("pending", t.status)
+    end))
+
+    it("is running while its body runs", helper.virtual(function()
+      local t, seen
+      t = weir.spawn(function() seen = t.status end)
+      t:await()
+      assert.equal("running", seen)
+    end))
+
+    it("is waiting while it waits", helper.virtual(function()
+      local t = weir.spawn(weir.sleep, 2)
+      weir.sleep(1)
+      assert.equal("waiting", t.status)
+    end))
+
+    it("is done after its body returned", helper.virtual(function()
+      local t = weir.spawn(function() end)
+      t:await()
+      assert.equal("done", t.status)
+    end))
+
+    it("is failed after its body raised", helper.virtual(function()
+      local t = weir.spawn(error, "broken")
+      t:pawait()
+      assert.equal("failed", t.status)
+    end))
+
+    it("is cancelled after a cancel ended it", helper.virtual(function()
+      local t = weir.spawn(weir.sleep, 10)
+      weir.checkpoint()
+      t:cancel()
+      t:pawait()
+      assert.equal("cancelled", t.status)
+    end))
+  end)
+
+  it("has a name", helper.virtual(function()
+    local t = weir.spawn(function() end)
+    assert.is_string(t.name)
+    assert.is_true(#t.name > 0)
+  end))
+
+  describe("await", function()
+    it("returns all values of the body, nils included", helper.virtual(function()
+      local t = weir.spawn(function() return nil, 2, nil end)
+      local got = table.pack(t:await())
+      assert.same({ nil, 2, nil, n = 3 }, got)
+    end))
+
+    it("gives the same values again once the task has ended", helper.virtual(function()
+      local value = {}
+      local t = weir.spawn(function() return value, 2 end)
+      t:await()
+      local a, b = t:await()
+      assert.equal(value, a)
+      assert.equal(2, b)
+    end))
+
+    it("gives the same failure again once the task has ended", helper.virtual(function()
+      local failure = {}
+      local t = weir.spawn(error, failure)
+      t:pawait()
+      for _ = 1, 2 do
+        local ok, err = pcall(t.await, t)
+        assert.is_false(ok)
+        assert.equal(failure, err)
+      end
+    end))
+
+    it("wakes any number of waiters with the same outcome", helper.virtual(function()
+      local value, got = {}, {}
+      local t = weir.spawn(function() weir.sleep(1) return value end)
+      weir.scope(function(s)
+        for i = 1, 50 do
+          s:spawn(function() got[i] = t:await() end)
+        end
+      end)
+      for i = 1, 50 do assert.equal(value, got[i]) end
+    end))
+
+    it("does not wait for a task that has ended", helper.virtual(function()
+      local t = weir.spawn(function() end)
+      t:await()
+      local switched = false
+      weir.spawn(function() switched = true end)
+      t:await()
+      assert.is_false(switched)
+    end))
+
+    it("raises timeout at the end of its own timeout and lets the task go on", helper.virtual(function()
+      local t = weir.spawn(function() weir.sleep(5) return "late" end)
+      local start = weir.now()
+      helper.error("timeout", t.await, t, 2)
+      helper.elapsed(2, start)
+      assert.equal("waiting", t.status)
+      assert.equal("late", t:await())
+      helper.elapsed(5, start)
+    end))
+
+    it("with timeout 0 takes the outcome only if it is there", helper.virtual(function()
+      local t = weir.spawn(function() return 7 end)
+      helper.error("timeout", t.await, t, 0)
+      t:await()
+      assert.equal(7, t:await(0))
+    end))
+
+    it("with an infinite timeout has none", helper.virtual(function()
+      local t = weir.spawn(function() weir.sleep(1e6) return 1 end)
+      assert.equal(1, t:await(math.huge))
+    end))
+
+    it("raises cancelled with the reason for a cancelled task", helper.virtual(function()
+      local t = weir.spawn(weir.sleep, 10)
+      weir.checkpoint()
+      t:cancel("no longer wanted")
+      local err = helper.error("cancelled", t.await, t)
+      assert.equal("no longer wanted", err.reason)
+    end))
+  end)
+
+  describe("pawait", function()
+    it("returns true and the values of a task that ended well", helper.virtual(function()
+      local t = weir.spawn(function() return 1, nil, 3 end)
+      assert.same({ true, 1, nil, 3, n = 4 }, table.pack(t:pawait()))
+    end))
+
+    it("returns false and the failure, unchanged", helper.virtual(function()
+      local failure = { "mine" }
+      local t = weir.spawn(error, failure)
+      local ok, err = t:pawait()
+      assert.is_false(ok)
+      assert.equal(failure, err)
+    end))
+
+    it("returns false and cancelled for a cancelled task", helper.virtual(function()
+      local t = weir.spawn(weir.sleep, 10)
+      weir.checkpoint()
+      t:cancel("why")
+      local ok, err = t:pawait()
+      assert.is_false(ok)
+      assert.equal("cancelled", weir.kind(err))
+      assert.equal("why", err.reason)
+    end))
+
+    it("claims the failure if it was waiting when the task failed", helper.virtual(function()
+      weir.scope(function()
+        local t = weir.spawn(function() weir.sleep(1) error("claimed") end)
+        assert.is_false((t:pawait()))
+        weir.sleep(1)
+      end)
+    end))
+
+    it("does not claim a failure that came before it", helper.virtual(function()
+      local ok, err = pcall(weir.scope, function(s)
+        local t = s:spawn(error, "unclaimed", 0)
+        weir.shield(weir.sleep, 1)
+        t:pawait()
+      end)
+      assert.is_false(ok)
+      assert.equal("unclaimed", err)
+    end))
+  end)
+
+  it("await leaves the failure with the scope even if it is caught", helper.virtual(function()
+    local ok, err = pcall(weir.scope, function(s)
+      local t = s:spawn(function() weir.sleep(1) error("not claimed", 0) end)
+      pcall(t.await, t)
+    end)
+    assert.is_false(ok)
+    assert.equal("not claimed", err)
+  end))
+
+  it("keeps an error to itself when spawned through pcall", helper.virtual(function()
+    weir.scope(function()
+      local t = weir.spawn(pcall, error, "inside")
+      local ok, err = t:await()
+      assert.is_false(ok)
+      assert.equal("inside", err)
+      assert.equal("done", t.status)
+    end)
+  end))
+
+  it("fails its scope when it fails", helper.virtual(function()
+    local failure = {}
+    local ok, err = pcall(weir.scope, function()
+      weir.spawn(error, failure)
+      weir.sleep(10)
+    end)
+    assert.is_false(ok)
+    assert.equal(failure, err)
+  end))
+
+  it("is a scope for what it spawns and ends after it", helper.virtual(function()
+    local ended = false
+    local t = weir.spawn(function()
+      weir.spawn(function() weir.sleep(3) ended = true end)
+      return "body"
+    end)
+    assert.equal("body", t:await())
+    assert.is_true(ended)
+  end))
+
+  it("fails with the failure of what it spawned", helper.virtual(function()
+    local failure = {}
+    local t = weir.spawn(function()
+      weir.spawn(error, failure)
+      weir.sleep(10)
+    end)
+    local ok, err = t:pawait()
+    assert.is_false(ok)
+    assert.equal(failure, err)
+    assert.equal("failed", t.status)
+  end))
+
+  it("passes a cancel on to what it spawned", helper.virtual(function()
+    local kind, reason
+    local t = weir.spawn(function()
+      weir.spawn(function()
+        local _, err = pcall(weir.sleep, 10)
+        kind, reason = weir.kind(err), err.reason
+      end)
+      weir.sleep(10)
+    end)
+    weir.sleep(1)
+    t:cancel("all of you")
+    t:pawait()
+    assert.equal("cancelled", kind)
+    assert.equal("all of you", reason)
+  end))
+
+  it("belongs to the innermost open scope of its spawner", helper.virtual(function()
+    local inner
+    weir.scope(function()
+      weir.scope(function() inner = weir.spawn(weir.sleep, 5) end)
+      assert.equal("done", inner.status)
+    end)
+  end))
+
+  it("belongs to the outer scope when that spawned it", helper.virtual(function()
+    local start = weir.now()
+    weir.scope(function(outer)
+      local t
+      weir.scope(function() t = outer:spawn(weir.sleep, 5) end)
+      helper.elapsed(0, start)
+      assert.is_true(t.status == "pending" or t.status == "waiting")
+    end)
+    helper.elapsed(5, start)
+  end))
+
+  it("has the deadline of the scope it was given to, not that of its spawner", helper.virtual(function()
+    local value
+    weir.scope({ timeout = 100 }, function(outer)
+      weir.scope({ timeout = 1 }, function()
+        outer:spawn(function() weir.sleep(50) value = "kept" end)
+      end)
+    end)
+    assert.equal("kept", value)
+
+    helper.error("timeout", weir.scope, { timeout = 1 }, function(outer)
+      weir.scope({ timeout = 100 }, function()
+        outer:spawn(weir.sleep, 50)
+      end)
+    end)
+  end))
+
+  describe("cancel", function()
+    it("before the first turn keeps the body from running", helper.virtual(function()
+      local ran = false
+      local t = weir.spawn(function() ran = true end)
+      t:cancel()
+      t:pawait()
+      assert.is_false(ran)
+      assert.equal("cancelled", t.status)
+    end))
+
+    it("of a task that has ended does nothing", helper.virtual(function()
+      local t = weir.spawn(function() return 1 end)
+      t:await()
+      t:cancel("late")
+      assert.equal("done", t.status)
+      assert.equal(1, t:await())
+    end))
+
+    it("of oneself takes effect at the next wait", helper.virtual(function()
+      local before, after = false, false
+      local t
+      t = weir.spawn(function()
+        t:cancel("enough")
+        before = true
+        weir.sleep(1)
+        after = true
+      end)
+      local ok, err = t:pawait()
+      assert.is_false(ok)
+      assert.equal("enough", err.reason)
+      assert.is_true(before)
+      assert.is_false(after)
+    end))
+
+    it("of a child fails nothing", helper.virtual(function()
+      local value = weir.scope(function(s)
+        local t = s:spawn(weir.sleep, 10)
+        weir.sleep(1)
+        t:cancel()
+        weir.sleep(1)
+        return "fine"
+      end)
+      assert.equal("fine", value)
+    end))
+
+    it("becomes a failure if the cleanup raises", helper.virtual(function()
+      local failure = { "cleanup" }
+      local t
+      local ok, err = pcall(weir.scope, function()
+        t = weir.spawn(function()
+          local _ <close> = helper.closing(function() error(failure) end)
+          weir.sleep(10)
+        end)
+        weir.sleep(1)
+        t:cancel()
+        weir.sleep(1)
+      end)
+      assert.is_false(ok)
+      assert.equal(failure, err)
+      assert.equal("failed", t.status)
+    end))
+  end)
+
+  it("gives everything back wherever a cancel comes", function()
+    local waits = helper.cancel_everywhere(function()
+      local a = weir.spawn(function()
+        local b = weir.spawn(function() weir.sleep(1) return 1 end)
+        return b:await() + 1
+      end)
+      local c = weir.spawn(function() weir.sleep(3) end)
+      a:pawait()
+      c:pawait(1)
+      c:pawait()
+    end)
+    assert.is_true(waits >= 5)
+  end)
+
+  it("awaited by several comes to the same under every schedule", function()
+    helper.explore(function()
+      local t = weir.spawn(function() weir.checkpoint() return "x" end)
+      local a = weir.spawn(function() return t:await() end)
+      local b = weir.spawn(function() return t:await() end)
+      assert.equal("x", a:await())
+      assert.equal("x", b:await())
+    end)
+  end)
+end)
