@@ -186,7 +186,7 @@ describe("cancellation", function()
     local waits = helper.cancel_everywhere(function()
       local sem = weir.semaphore(2)
       local limit = weir.limit(2)
-      pcall(weir.timeout, 8, function()
+      pcall(weir.timeout, 30, function()
         weir.all {
           function() sem:with(weir.sleep, 1) end,
           function() sem:with_n(2, weir.sleep, 1) end,

@@ -124,13 +124,13 @@ describe("memory", function()
   it("collects semaphores, limits and scopes that are out of use", helper.virtual(function()
     local weak = setmetatable({}, { __mode = "v" })
     do
-      weak.sem = weir.semaphore(1)
-      weak.sem:with(weir.checkpoint)
-      weak.limit = weir.limit(1)
-      weak.limit(weir.checkpoint):await()
+      local sem, limit = weir.semaphore(1), weir.limit(1)
+      weak.sem, weak.limit = sem, limit
+      sem:with(weir.checkpoint)
+      limit(weir.checkpoint):await()
       weir.scope(function(s) weak.scope = s end)
     end
-    weir.spawn(function() end):await()
+    weir.all { function() end, function() end } -- and over what the stack still held
     collect()
     assert.is_nil(weak.sem)
     assert.is_nil(weak.limit)
