@@ -70,6 +70,25 @@ describe("a failed detached task", function()
     assert.is_truthy(out:find("ended\n", 1, true), out)
   end)
 
+  it("is reported with the failures that came beside the first", function()
+    local out = helper.program [[
+      local weir = require "weir"
+      weir.run(function()
+        weir.detach(function()
+          weir.spawn(function()
+            local _ <close> = setmetatable({}, { __close = function() error("the second broke") end })
+            weir.sleep(100)
+          end)
+          weir.spawn(function() weir.sleep(0) error("the first broke") end)
+          weir.sleep(100)
+        end)
+        weir.sleep(0.001)
+      end)
+    ]]
+    assert.is_truthy(out:find("the first broke", 1, true), out)
+    assert.is_truthy(out:find("the second broke", 1, true), out)
+  end)
+
   it("is given to on_unhandled instead", helper.virtual(function()
     local mine, got, times = {}, nil, 0
     weir.on_unhandled(function(err)
