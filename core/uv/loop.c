@@ -16,7 +16,6 @@
 #include "../base/random.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define NS_PER_MS UINT64_C(1000000)
 
@@ -245,24 +244,13 @@ int weir_loop_fd(weir_loop *loop)
     return uv_backend_fd(loop->uv);
 }
 
-/* libuv tells the kernel of new descriptors only at its next poll; until then nothing of them
- * shows at the loop's own descriptor, and a foreign poll on it would sleep through them. There
- * is no public way to ask, but this ring has been part of the struct in all of libuv 1.x. */
-static int has_unwatched(const uv_loop_t *uv)
-{
-    const void *first;
-    static_assert(sizeof uv->watcher_queue == 2 * sizeof first, "the head of a ring: next, prev");
-    memcpy(&first, &uv->watcher_queue, sizeof first);
-    return first != &uv->watcher_queue;
-}
-
+/* libuv tells the kernel of new descriptors only in its next poll; until then (since 1.44) its
+ * own timeout is 0, so that the host takes that step before it sleeps. */
 int weir_loop_timeout(weir_loop *loop)
 {
     arm(loop);
     if (!uv_loop_alive(loop->uv))
         return -1;
-    if (has_unwatched(loop->uv))
-        return 0;
     uv_update_time(loop->uv);
     return uv_backend_timeout(loop->uv);
 }

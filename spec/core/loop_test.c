@@ -18,7 +18,9 @@ typedef struct mark {
     weir_waiter wait;
     uint64_t at; /* when it ran; 0 is never */
     int *n;      /* counts runs */
-    int n_again; /* yields left */
+    int n_again; /* yields left, or naps of `nap` ns */
+    uint64_t nap;
+    weir_runtime *rt; /* for callbacks */
 } mark;
 
 static const weir_wait_ops mark_ops = {"mark", NULL, NULL, NULL, NULL};
@@ -31,7 +33,10 @@ static void mark_run(weir_runtime *rt, weir_waiter *w)
         ++*m->n;
     if (m->n_again > 0) {
         m->n_again--;
-        weir_yield(rt, w);
+        if (m->nap > 0)
+            weir_sleep_until(rt, w, weir_after(rt, m->nap));
+        else
+            weir_yield(rt, w);
     }
 }
 
@@ -137,6 +142,65 @@ static void follows_the_earliest_timer(void **state)
     close_loop(loop);
 }
 
+/* A turn takes so long that libuv's timer fires before the next poll: that is not yet the turn
+ * it was set for, and a descriptor that stays silent must not hold it up. */
+static void never_poll(weir_poll *poll, int status, int events, void *data)
+{
+    (void)poll;
+    (void)data;
+    check_fail(__FILE__, __LINE__, "status %d, events %d of a silent pipe", status, events);
+}
+
+static void slow_run(weir_runtime *rt, weir_waiter *w)
+{
+    (void)rt;
+    (void)w;
+    uv_sleep(3);
+}
+
+static void takes_the_turn_its_timer_was_set_for(void **state)
+{
+    weir_loop *loop = open_loop(NULL);
+    weir_runtime *rt = weir_loop_runtime(loop);
+    weir_poll *poll;
+    weir_waiter slow;
+    mark m;
+    int fds[2], stop = 0;
+    (void)state;
+    CHECK_OK(pipe(fds));
+    CHECK_OK(weir_poll_new(rt, fds[0], never_poll, NULL, &poll));
+    CHECK_OK(weir_poll_set(poll, WEIR_READABLE));
+    mark_init(&m, NULL);
+    weir_sleep_until(rt, &m.wait, weir_after(rt, MS));
+    CHECK_INT(weir_loop_once(loop, 0), 1); /* libuv's timer is set */
+    weir_waiter_init(&slow, slow_run);
+    weir_waiter_enqueue(rt, &slow, &mark_ops);
+    while (m.at == 0)
+        CHECK_INT(weir_loop_once(loop, 1), 1);
+    weir_poll_free(poll);
+    CHECK_INT(weir_loop_run(loop, &stop), 0);
+    close_loop(loop);
+    close(fds[0]);
+    close(fds[1]);
+}
+
+/* The loop sleeps until the turn is due; it does not wake a little early and spin. */
+static void sleeps_between_turns(void **state)
+{
+    weir_loop *loop = open_loop(NULL);
+    weir_runtime *rt = weir_loop_runtime(loop);
+    mark m;
+    int stop = 0;
+    (void)state;
+    mark_init(&m, NULL);
+    m.nap = MS / 3;
+    m.n_again = 10;
+    mark_run(rt, &m.wait);
+    CHECK_INT(weir_loop_run(loop, &stop), 0);
+    CHECK(weir_runtime_counters(rt)->turns <= 60); /* a nap is one turn, and some that are too soon */
+    close_loop(loop);
+}
+
 static void stops_when_told(void **state)
 {
     weir_loop *loop = open_loop(NULL);
@@ -220,6 +284,30 @@ static void closes_what_others_left_on_its_own_loop(void **state)
     CHECK_INT(n, 0);
 }
 
+/* libuv's close callbacks come after the turn, and this one is the last thing there is. */
+static void on_host_closed(uv_handle_t *handle)
+{
+    mark *m = handle->data;
+    weir_waiter_enqueue(m->rt, &m->wait, &mark_ops);
+}
+
+static void goes_on_for_what_a_late_callback_settled(void **state)
+{
+    weir_loop *loop = open_loop(NULL);
+    uv_timer_t timer;
+    mark m;
+    int n = 0, stop = 0;
+    (void)state;
+    mark_init(&m, &n);
+    m.rt = weir_loop_runtime(loop);
+    CHECK_OK(uv_timer_init(weir_loop_uv(loop), &timer));
+    timer.data = &m;
+    uv_close((uv_handle_t *)&timer, on_host_closed);
+    CHECK_INT(weir_loop_run(loop, &stop), 0);
+    CHECK_INT(n, 1);
+    close_loop(loop);
+}
+
 /* --- borrowed loop ------------------------------------------------------------------- */
 
 static void keeps_the_hosts_loop_alive_while_needed(void **state)
@@ -240,12 +328,49 @@ static void keeps_the_hosts_loop_alive_while_needed(void **state)
     now.n_again = 3 * WEIR_TURN_BUDGET;
     weir_yield(rt, &now.wait);
     weir_sleep_until(rt, &soon.wait, weir_after(rt, 1));
-    weir_sleep_until(rt, &later.wait, weir_after(rt, 2 * MS));
+    later.nap = 2 * MS; /* set again from inside a turn, with nothing else alive */
+    later.n_again = 2;
+    weir_sleep_until(rt, &later.wait, weir_after(rt, MS));
     CHECK_INT(uv_run(&uv, UV_RUN_DEFAULT), 0);
-    CHECK_INT(n, 3 + 3 * WEIR_TURN_BUDGET);
+    CHECK_INT(n, 5 + 3 * WEIR_TURN_BUDGET);
     CHECK_INT(uv_run(&uv, UV_RUN_DEFAULT), 0); /* and no longer */
     close_loop(loop);
     CHECK_OK(uv_loop_close(&uv));
+}
+
+/* The last thing alive is a watch that ends in its callback, which sets a timer: the loop goes on. */
+static void on_last(weir_poll *poll, int status, int events, void *data)
+{
+    mark *m = data;
+    weir_runtime *rt = m->rt;
+    (void)status;
+    (void)events;
+    CHECK_OK(weir_poll_set(poll, 0));
+    weir_sleep_until(rt, &m->wait, weir_after(rt, MS));
+}
+
+static void keeps_the_hosts_loop_alive_after_the_last_callback(void **state)
+{
+    uv_loop_t uv;
+    weir_loop *loop;
+    weir_poll *poll;
+    mark m;
+    int n = 0, fds[2];
+    (void)state;
+    CHECK_OK(uv_loop_init(&uv));
+    CHECK_OK(pipe(fds));
+    loop = open_loop(&uv);
+    mark_init(&m, &n);
+    m.rt = weir_loop_runtime(loop);
+    CHECK_OK(weir_poll_new(m.rt, fds[1], on_last, &m, &poll));
+    CHECK_OK(weir_poll_set(poll, WEIR_WRITABLE));
+    CHECK_INT(uv_run(&uv, UV_RUN_DEFAULT), 0);
+    CHECK_INT(n, 1);
+    weir_poll_free(poll);
+    close_loop(loop);
+    CHECK_OK(uv_loop_close(&uv));
+    close(fds[0]);
+    close(fds[1]);
 }
 
 typedef struct host {
@@ -300,6 +425,32 @@ static void drive(weir_loop *loop)
         struct pollfd p = {.fd = weir_loop_fd(loop), .events = POLLIN};
         CHECK(poll(&p, 1, weir_loop_timeout(loop)) >= 0);
     } while (weir_loop_step(loop));
+}
+
+static void tells_a_foreign_loop_how_long_to_sleep(void **state)
+{
+    weir_loop *loop = open_loop(NULL);
+    weir_runtime *rt = weir_loop_runtime(loop);
+    mark near, far;
+    int stop = 0, ms;
+    (void)state;
+    CHECK_INT(weir_loop_run(loop, &stop), 0);
+    CHECK_INT(weir_loop_timeout(loop), -1);
+    mark_init(&near, NULL);
+    mark_init(&far, NULL);
+    weir_now_update(rt);
+    weir_sleep_until(rt, &far.wait, weir_after(rt, HOUR));
+    CHECK_INT(weir_loop_step(loop), 1); /* lets libuv register what is its own */
+    ms = weir_loop_timeout(loop);
+    CHECK(ms > 0 && ms <= 3600 * 1000 + 1);
+    weir_waiter_enqueue(rt, &near.wait, &mark_ops);
+    CHECK_INT(weir_loop_timeout(loop), 0);
+    CHECK_INT(weir_loop_step(loop), 1);
+    CHECK(near.at != 0);
+    CHECK_INT(weir_waiter_give_up(rt, &far.wait, WEIR_CANCELED), 1);
+    CHECK_INT(weir_loop_step(loop), 0);
+    CHECK_INT(weir_loop_timeout(loop), -1);
+    close_loop(loop);
 }
 
 static void runs_timers_in_a_foreign_loop(void **state)
@@ -457,12 +608,17 @@ int main(void)
         cmocka_unit_test(fires_in_order_and_never_early),
         cmocka_unit_test(sees_what_was_set_between_iterations),
         cmocka_unit_test(follows_the_earliest_timer),
+        cmocka_unit_test(takes_the_turn_its_timer_was_set_for),
+        cmocka_unit_test(sleeps_between_turns),
         cmocka_unit_test(stops_when_told),
         cmocka_unit_test(polls_under_load),
         cmocka_unit_test(draws_different_numbers),
         cmocka_unit_test(closes_what_others_left_on_its_own_loop),
+        cmocka_unit_test(goes_on_for_what_a_late_callback_settled),
         cmocka_unit_test(keeps_the_hosts_loop_alive_while_needed),
+        cmocka_unit_test(keeps_the_hosts_loop_alive_after_the_last_callback),
         cmocka_unit_test(leaves_the_hosts_handles_alone),
+        cmocka_unit_test(tells_a_foreign_loop_how_long_to_sleep),
         cmocka_unit_test(runs_timers_in_a_foreign_loop),
         cmocka_unit_test(wakes_a_foreign_loop_for_io),
         cmocka_unit_test(runs_two_in_two_threads),

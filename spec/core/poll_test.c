@@ -9,13 +9,15 @@
 #include <unistd.h>
 #include <uv.h>
 
+enum { FREES = -1, LEAVES = -2 };
+
 typedef struct watch {
     weir_loop *loop;
     weir_runtime *rt;
     weir_poll *poll;
     int fds[2];
     int n, status, events; /* calls, and the last one's */
-    int then;              /* what the callback watches next; -1 frees */
+    int then;              /* what the callback watches next, or FREES or LEAVES it */
     uint64_t at;
 } watch;
 
@@ -29,7 +31,7 @@ static void on_events(weir_poll *poll, int status, int events, void *data)
     w->at = weir_now(w->rt);
     if (w->then >= 0) {
         CHECK_OK(weir_poll_set(poll, w->then));
-    } else {
+    } else if (w->then == FREES) {
         weir_poll_free(poll);
         w->poll = NULL;
     }
@@ -140,7 +142,7 @@ static void frees_itself_in_its_callback(void **state)
     watch w;
     (void)state;
     watch_open(&w, WEIR_WRITABLE);
-    w.then = -1;
+    w.then = FREES;
     run(&w);
     CHECK_INT(w.n, 1);
     CHECK(w.poll == NULL);
@@ -218,6 +220,7 @@ static void reports_an_error_and_can_go_on(void **state)
     close(fds[0]);
     CHECK_OK(weir_poll_new(w.rt, fds[1], on_events, &w, &w.poll));
     CHECK_OK(weir_poll_set(w.poll, WEIR_WRITABLE));
+    w.then = LEAVES;
     for (int i = 1; i <= 2; i++) {
         run(&w); /* ends: what libuv stopped keeps no loop alive */
         CHECK_INT(w.n, i);
