@@ -36,6 +36,7 @@ struct weir_runtime {
     uint64_t now;
     weir_list ready;
     weir_task *current;
+    void *user;      /* of whoever embeds it */
     weir_loop *loop; /* the libuv driver, NULL under the simulator */
     weir_records permits; /* of core/sync */
     uint64_t last_id;

@@ -36,6 +36,16 @@ void weir_runtime_free(weir_runtime *rt)
     rt->env.alloc(rt->env.ctx, rt, sizeof *rt, 0);
 }
 
+void weir_runtime_set_user(weir_runtime *rt, void *user)
+{
+    rt->user = user;
+}
+
+void *weir_runtime_user(const weir_runtime *rt)
+{
+    return rt->user;
+}
+
 static weir_waiter *next_ready(weir_runtime *rt)
 {
     weir_link *k = weir_list_first(&rt->ready);

@@ -104,6 +104,16 @@ int weir_waiter_give_up(weir_runtime *rt, weir_waiter *w, weir_status status)
     return 0;
 }
 
+void weir_waiter_abandon(weir_runtime *rt, weir_waiter *w)
+{
+    weir_waiter_give_up(rt, w, WEIR_CANCELED);
+    if (weir_link_is_linked(&w->link)) {
+        weir_link_remove(&w->link);
+        rt->n.ready--;
+    }
+    w->status = WEIR_IDLE;
+}
+
 void weir_waiter_enqueue(weir_runtime *rt, weir_waiter *w, const weir_wait_ops *ops)
 {
     start(w, ops, NULL, WEIR_GRANTED);

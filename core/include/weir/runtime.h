@@ -33,6 +33,10 @@ weir_runtime *weir_runtime_new(const weir_env *env);
 /* Free an idle runtime (weir_runtime_quiesce says NULL). */
 void weir_runtime_free(weir_runtime *rt);
 
+/* A pointer for whoever embeds the runtime (a language binding keeps its context there). */
+void weir_runtime_set_user(weir_runtime *rt, void *user);
+void *weir_runtime_user(const weir_runtime *rt);
+
 /* One turn; see the head of this file. Returns how many waiters are still ready. */
 uint32_t weir_turn(weir_runtime *rt);
 

@@ -86,6 +86,10 @@ void weir_waiter_settle(weir_runtime *rt, weir_waiter *w, weir_status status);
  * GRANTED with CANCELED goes through `refund`. 1 if the status moved, 0 if it stands. */
 int weir_waiter_give_up(weir_runtime *rt, weir_waiter *w, weir_status status);
 
+/* Undo a wait that its own owner began and has not parked in: out of every queue, what was
+ * granted goes back, IDLE. `w->ops` must have a `leave`. */
+void weir_waiter_abandon(weir_runtime *rt, weir_waiter *w);
+
 /* IDLE -> GRANTED -> ready: run `w` in this or the next turn (a yield, a start). */
 void weir_waiter_enqueue(weir_runtime *rt, weir_waiter *w, const weir_wait_ops *ops);
 

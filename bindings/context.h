@@ -1,0 +1,244 @@
+/* bindings/context.h - what the C half of the binding shares: one context per runtime.
+ *
+ * A Lua state has one box (registry, and upvalue 1 of every function of weir.core); the box
+ * points at the context that is current: the state's own on libuv, or a simulator's while it
+ * runs. A task is userdata that embeds the core's task; while it is alive the context's table
+ * `tasks` holds it by slot number, and it holds everything else (function, arguments, coroutine).
+ * Coroutines are pooled: a finished one is anchored in `threads` and used again.
+ *
+ * Rules: nothing that can raise stands between arming a wait and yielding; C calls Lua only in
+ * tasks, or through protected calls; no policy here.
+ */
+#ifndef WEIR_BINDINGS_CONTEXT_H
+#define WEIR_BINDINGS_CONTEXT_H
+#include <lauxlib.h>
+#include <lua.h>
+#include <weir/weir.h>
+
+typedef enum ltype { LTYPE_TASK, LTYPE_SCOPE, LTYPE_SEMAPHORE, LTYPE_PERMIT, LTYPE_LIMIT, LTYPE_SIMULATOR, LTYPE_COUNT } ltype;
+
+typedef struct lcontext lcontext;
+
+typedef struct lbox {
+    lcontext *current;              /* never NULL while the state lives */
+    lcontext *own;                  /* on libuv; made when weir.core is opened */
+    const void *meta[LTYPE_COUNT];  /* identity of the metatables, for a quick type check */
+    const void *error_meta;
+    int on_unhandled;               /* registry reference of a function, or LUA_NOREF */
+    unsigned n_unhandled;           /* failures that nobody could get: the exit code */
+    int idle_gc;                    /* collect while the loop would sleep */
+} lbox;
+
+/* A semaphore, of its own or under a limit: core memory, because permits may be out when the
+ * userdata is collected. `*owner` is the pointer in the userdata, NULL once either is gone. */
+typedef struct lsem {
+    weir_link link; /* in ctx->semaphores */
+    lcontext *ctx;
+    struct lsem **owner;
+    weir_semaphore sem;
+    size_t size;
+    char name[];
+} lsem;
+
+/* A connector's clean-up. */
+typedef struct lending {
+    weir_link link;
+    void (*close)(void *data);
+    void *data;
+} lending;
+
+typedef struct lthread {
+    lua_State *co;
+    int index; /* its place in `threads` */
+} lthread;
+
+struct lcontext {
+    weir_runtime *rt;
+    weir_loop *loop;           /* NULL under a simulator */
+    weir_simulator *simulator; /* NULL on libuv; borrowed */
+    lbox *box;
+    lua_State *main;           /* the state's main thread */
+    lua_State *from;           /* who drives: passed to lua_resume */
+    int tasks, threads;        /* registry references: slot -> task, index -> coroutine */
+    weir_list semaphores;      /* lsem */
+    weir_list endings;         /* lending */
+    lthread *idle;             /* stack of idle coroutines */
+    unsigned n_idle, cap_idle;
+    int *free_slots;           /* stack of free slots of `tasks` */
+    unsigned n_free, cap_free;
+    int n_slots;
+    unsigned n_threads; /* alive, idle ones included */
+    struct ltask *main_task;   /* of the run in progress */
+    int running;               /* a driver is on the C stack */
+    uint64_t parks;            /* waits that really parked */
+    uint64_t cancel_at;        /* 0 or the number of the park that cancels (tests) */
+    int cancel_self;           /* the parking task instead of the main task */
+};
+
+/* Where a task's coroutine stands; ltask.c. */
+typedef struct ltask {
+    weir_task task; /* first */
+    lcontext *ctx;  /* valid until it ended */
+    lua_State *co;  /* NULL before its first turn and after its end */
+    weir_permit *permit; /* the limit's slot of a job; NULL for other tasks */
+    int thread;     /* index of co */
+    int slot;       /* in ctx->tasks; 0 once it ended */
+    int line;       /* where it was spawned; -1 unknown */
+    int n_values;   /* arguments, then results, in user value 1 */
+    uint8_t parked; /* it yielded through park() */
+    uint8_t is_main, has_extra, raw_yield;
+    uint8_t outcome; /* weir_task_state its body decided on, before it has ended */
+} ltask;
+
+/* User values of a task: 1 function and arguments, then results or the error; 2 the function
+ * that spawned it, or (has_extra) the table of rarer things: site, name, errors, traceback. */
+enum { LTASK_VALUES = 1, LTASK_EXTRA = 2 };
+
+typedef struct lscope {
+    weir_scope scope; /* first */
+    weir_deadline deadline;
+    lcontext *ctx;
+    weir_waiter *next;  /* who waits in scope:next() */
+    int slot;           /* in ctx->tasks while open */
+    int n_queued, first_queued; /* ended children not yet taken, in user value 2 */
+    uint8_t collect, ended;
+    const char *op;     /* "weir.scope" ... static */
+    uint64_t timeout;   /* ns, for the message */
+} lscope;
+
+enum { LSCOPE_EXTRA = 1, LSCOPE_QUEUE = 2 };
+
+/* --- context.c ---------------------------------------------------------------------- */
+lbox *lbox_of(lua_State *L); /* by the registry: for calls from connectors */
+static inline lcontext *lcontext_here(lua_State *L) /* in a function of weir.core */
+{
+    return ((lbox *)lua_touserdata(L, lua_upvalueindex(1)))->current;
+}
+/* Make the context of a libuv loop (simulator NULL) or of a simulator. Raises. */
+lcontext *lcontext_new(lua_State *L, lbox *box, weir_simulator *simulator);
+void lcontext_free(lua_State *L, lcontext *ctx);
+/* Take a coroutine for `t`, from the pool or new. 0 or WEIR_ENOMEM. */
+int lcontext_take_thread(lcontext *ctx, ltask *t);
+void lcontext_give_thread(lcontext *ctx, ltask *t, int reusable);
+/* Anchor the userdata at the top of the stack (not popped) under a new slot. Raises. */
+int lcontext_anchor(lua_State *L, lcontext *ctx);
+void lcontext_unanchor(lua_State *L, lcontext *ctx, int slot);
+/* Push what `slot` holds. */
+void lcontext_push_slot(lua_State *L, lcontext *ctx, int slot);
+/* --- lrun.c: spawn the function and `nargs` arguments at the top as main task, drive it and all
+ * it left to the end, push the task. Raises only before the task exists. */
+ltask *lrun_main(lua_State *L, lcontext *ctx, int nargs);
+void lrun_open(lua_State *L);
+
+/* --- lcheck.c: arguments -------------------------------------------------------------- */
+/* The object of `type` at index 1 .. or misuse naming `op`. */
+void *lcheck_object(lua_State *L, int index, ltype type, const char *op);
+void *ltest_object(lua_State *L, int index, ltype type);
+extern const char *const ltype_names[LTYPE_COUNT];
+/* misuse: "op: argument 'name' must be EXPECTED, got ACTUAL". Never returns. */
+int lcheck_fail(lua_State *L, const char *op, const char *name, const char *expected, int index);
+void lcheck_function(lua_State *L, int index, const char *op, const char *name);
+/* A positive integer that fits; `index` may be relative. */
+uint32_t lcheck_count(lua_State *L, int index, const char *op, const char *name);
+/* Seconds (>= 0, inf allowed) to ns, WEIR_FOREVER for a huge one. */
+uint64_t lcheck_seconds(lua_State *L, int index, const char *op, const char *name);
+/* A timeout: nil or none is FOREVER; a number, or a table whose field `field` is one. */
+uint64_t lcheck_timeout(lua_State *L, int index, const char *op, const char *field);
+/* The table at `index` has only the string keys in `allowed` (NULL-terminated). */
+void lcheck_options(lua_State *L, int index, const char *op, const char *const *allowed);
+double lseconds(uint64_t ns);
+void lcheck_open(lua_State *L);
+
+/* --- lerror.c ------------------------------------------------------------------------- */
+/* Push an error object; fields can be added to the table. */
+void lerror_push(lua_State *L, const char *kind, const char *op, const char *fmt, ...);
+void lerror_pushv(lua_State *L, const char *kind, const char *op, const char *fmt, va_list ap);
+int lerror_raise(lua_State *L, const char *kind, const char *op, const char *fmt, ...);
+/* The kind of the value at `index` as a static-lifetime string of the state, "error" for a plain one. */
+const char *lerror_kind(lua_State *L, int index);
+int lerror_is_cancelled(lua_State *L, int index);
+/* Push the text of a stack traceback of `of`, from `level`; without weir's own frames. */
+void lerror_push_traceback(lua_State *L, lua_State *of, int level);
+/* Push "cancelled" for the running task's scope. */
+void lerror_push_cancelled(lua_State *L, const char *op, const weir_scope *scope);
+void lerror_push_reason(lua_State *L, const weir_scope *scope);
+/* Message handler of bodies: remembers the stack in the running task; the value stays. */
+int lerror_handler(lua_State *L);
+/* Report the error at the top (popped). */
+void lerror_report(lua_State *L, lbox *box, const char *what, int fatal);
+void lerror_open(lua_State *L, lbox *box);
+
+/* --- lwait.c ---------------------------------------------------------------------------- */
+/* The running task, which may wait here; raises misuse or cancelled. */
+ltask *lwait_enter(lua_State *L, lcontext *ctx, const char *op);
+/* May the running task yield here? misuse if not. */
+void lwait_check_yieldable(lua_State *L, const char *op);
+/* The running task, or misuse; does not look whether it can wait. */
+ltask *lwait_task(lua_State *L, lcontext *ctx, const char *op);
+/* Yield the running task, whose waiter is armed. Raises `deadlock` if nobody can wake it. */
+int lwait_park(lua_State *L, ltask *t, lua_KFunction k, lua_KContext kctx);
+/* Join the children of `s` at its end and yield: this wait is not given up, whatever comes. If
+ * it would close a deadlock the children are cancelled and the error is kept for `s`. */
+int lwait_join_end(lua_State *L, ltask *t, weir_scope *s, lua_KFunction k, lua_KContext kctx);
+/* In k: return if granted, else raise. */
+void lwait_outcome(lua_State *L, lcontext *ctx);
+/* Spend budget; 1 if the caller must return lwait_yield. */
+int lwait_yield(lua_State *L, ltask *t, const char *op, lua_KFunction k, lua_KContext kctx);
+/* Push one line: who, spawned where, waits in what. */
+void lwait_push_waits(lua_State *L, ltask *t);
+int lwait_raise_stuck(lua_State *L, lcontext *ctx, weir_graph *g);
+void lwait_open(lua_State *L);
+
+/* --- ltask.c -------------------------------------------------------------------------- */
+static inline ltask *ltask_current(const lcontext *ctx)
+{
+    return (ltask *)(void *)weir_current(ctx->rt);
+}
+/* Spawn from function and `nargs` arguments at the top (popped); pushes the task. 0 or a code
+ * with nothing pushed. `on` queues it on a semaphore for its start, instead of being ready. */
+int ltask_spawn(lua_State *L, lcontext *ctx, int nargs, weir_scope *parent, uint32_t flags,
+                weir_semaphore *on);
+/* Raise for a refused spawn. */
+int ltask_refused(lua_State *L, const char *op, int code, const weir_scope *parent);
+void ltask_push(lua_State *L, ltask *t);
+/* Push the field table of rarer things of the task/scope that owns `s`, made if missing. */
+void lscope_push_extra(lua_State *L, lcontext *ctx, weir_scope *s);
+void ltask_push_name(lua_State *L, ltask *t);
+void ltask_push_site(lua_State *L, ltask *t);
+/* Push the results, or the error; returns how many. `index` is the task's; ended tasks only. */
+int ltask_push_values(lua_State *L, int index, ltask *t);
+/* Push {ok=true, value=} or {ok=false, error=}. */
+void ltask_push_settled(lua_State *L, int index, ltask *t);
+/* Append {error, traceback, name} to the errors of `blamed`; the error is at `index`. */
+void lscope_add_error(lua_State *L, lcontext *ctx, weir_scope *blamed, int index, ltask *t);
+/* Push errors[1].error of scope `s`; 0 if there is none. */
+int lscope_push_first_error(lua_State *L, lcontext *ctx, weir_scope *s);
+/* Set or take the reason of a cancel from the value at `index`. */
+int lscope_cancel(lua_State *L, lcontext *ctx, weir_scope *s, int index);
+void lscope_drop_reason(lua_State *L, weir_scope *s);
+/* A child of a collecting scope ended; the task is at `index`. */
+void lscope_collect(lua_State *L, lscope *s, int index);
+
+/* --- lsemaphore.c ------------------------------------------------------------------------ */
+/* Make a semaphore and push its userdata of `type`. Raises. */
+lsem *lsem_new(lua_State *L, ltype type, uint32_t capacity, const char *name, const char *op);
+/* The semaphore of the userdata at 1, of this runtime, or misuse. */
+lsem *lsem_check(lua_State *L, ltype type, const char *op);
+int lsem_gc(lua_State *L);
+void lsem_free(lsem *s);
+/* semaphore:with for any userdata over an lsem, checked by the caller. */
+int lsem_with(lua_State *L);
+/* Push the table of stats. */
+void lsem_push_stats(lua_State *L, const weir_semaphore *s);
+
+void ltask_open(lua_State *L);
+void lscope_open(lua_State *L);
+void lsemaphore_open(lua_State *L);
+void llimit_open(lua_State *L);
+void lsimulator_open(lua_State *L);
+void lapi_open(lua_State *L);
+/* Register `methods` (box as upvalue 1) in core.methods[name] and `meta` in a new metatable. */
+void lcontext_new_type(lua_State *L, ltype type, const luaL_Reg *methods, const luaL_Reg *meta);
+void lcontext_set_functions(lua_State *L, const luaL_Reg *functions);
+
+#endif

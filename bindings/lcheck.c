@@ -1,0 +1,212 @@
+/* bindings/lcheck.c - arguments: one place that says what was wrong and what was expected.
+ *
+ * Every check raises `misuse` naming the function, the argument and the expectation, and runs
+ * before anything has changed.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "context.h"
+
+const char *const ltype_names[LTYPE_COUNT] = {"weir.task",   "weir.scope", "weir.semaphore",
+                                              "weir.permit", "weir.limit", "weir.simulator"};
+
+void *ltest_object(lua_State *L, int index, ltype type)
+{
+    void *p = lua_touserdata(L, index);
+    if (p == NULL || !lua_getmetatable(L, index))
+        return NULL;
+    const void *meta = lua_topointer(L, -1);
+    lua_pop(L, 1);
+    return meta == lbox_of(L)->meta[type] ? p : NULL;
+}
+
+void *lcheck_object(lua_State *L, int index, ltype type, const char *op)
+{
+    void *p = ltest_object(L, index, type);
+    if (p == NULL)
+        lcheck_fail(L, op, index == 1 ? "self" : "object", ltype_names[type], index);
+    return p;
+}
+
+/* Push a short description of the value at `index`: its type, and the value where that helps. */
+static void describe(lua_State *L, int index)
+{
+    int type = lua_type(L, index);
+    if (type == LUA_TNUMBER) {
+        lua_pushvalue(L, index);
+        lua_pushfstring(L, "%s", lua_tostring(L, -1));
+        lua_remove(L, -2);
+    } else if (type == LUA_TNONE || type == LUA_TNIL) {
+        lua_pushstring(L, type == LUA_TNONE ? "nothing" : "nil");
+    } else if (luaL_getmetafield(L, index, "__name") == LUA_TSTRING) {
+        return;
+    } else {
+        lua_pushstring(L, luaL_typename(L, index));
+    }
+}
+
+int lcheck_fail(lua_State *L, const char *op, const char *name, const char *expected, int index)
+{
+    index = lua_absindex(L, index);
+    describe(L, index);
+    return lerror_raise(L, "misuse", op, "'%s' must be %s, got %s", name, expected,
+                        lua_tostring(L, -1));
+}
+
+void lcheck_function(lua_State *L, int index, const char *op, const char *name)
+{
+    if (lua_isfunction(L, index))
+        return;
+    if (luaL_getmetafield(L, index, "__call") != LUA_TNIL) {
+        lua_pop(L, 1);
+        return;
+    }
+    lcheck_fail(L, op, name, "a function", index);
+}
+
+uint32_t lcheck_count(lua_State *L, int index, const char *op, const char *name)
+{
+    int is = 0;
+    lua_Integer n = 0;
+    if (lua_type(L, index) == LUA_TNUMBER)
+        n = lua_tointegerx(L, index, &is);
+    if (!is || n <= 0 || n >= UINT32_MAX)
+        lcheck_fail(L, op, name, "a positive integer", index);
+    return (uint32_t)n;
+}
+
+uint64_t lcheck_seconds(lua_State *L, int index, const char *op, const char *name)
+{
+    double s = lua_type(L, index) == LUA_TNUMBER ? (double)lua_tonumber(L, index) : -1;
+    if (!(s >= 0)) /* NaN included */
+        lcheck_fail(L, op, name, "a number of seconds >= 0", index);
+    /* Beyond 290 years there is no difference to never. */
+    return s >= 9e9 ? WEIR_FOREVER : (uint64_t)llround(s * 1e9);
+}
+
+uint64_t lcheck_timeout(lua_State *L, int index, const char *op, const char *field)
+{
+    if (lua_isnoneornil(L, index))
+        return WEIR_FOREVER;
+    if (lua_type(L, index) != LUA_TTABLE)
+        return lcheck_seconds(L, index, op, field);
+    uint64_t ns = WEIR_FOREVER;
+    if (lua_getfield(L, index, field) != LUA_TNIL)
+        ns = lcheck_seconds(L, -1, op, field);
+    lua_pop(L, 1);
+    return ns;
+}
+
+void lcheck_options(lua_State *L, int index, const char *op, const char *const *allowed)
+{
+    index = lua_absindex(L, index);
+    if (lua_type(L, index) != LUA_TTABLE)
+        lcheck_fail(L, op, "options", "a table", index);
+    lua_pushnil(L);
+    while (lua_next(L, index) != 0) {
+        int known = 0;
+        lua_pop(L, 1);
+        if (lua_type(L, -1) == LUA_TSTRING)
+            for (const char *const *a = allowed; *a != NULL && !known; a++)
+                known = strcmp(*a, lua_tostring(L, -1)) == 0;
+        if (!known) {
+            luaL_Buffer b;
+            luaL_tolstring(L, -1, NULL);
+            int at = lua_gettop(L);
+            luaL_buffinit(L, &b);
+            for (const char *const *a = allowed; *a != NULL; a++) {
+                if (a != allowed)
+                    luaL_addstring(&b, ", ");
+                luaL_addstring(&b, *a);
+            }
+            luaL_pushresult(&b);
+            lerror_raise(L, "misuse", op, "unknown option '%s' (known: %s)", lua_tostring(L, at),
+                         lua_tostring(L, -1));
+        }
+    }
+}
+
+double lseconds(uint64_t ns)
+{
+    return (double)ns / 1e9;
+}
+
+/* --- the same checks for the Lua half ------------------------------------------------------- */
+
+/* core.check_count(v, op, name [, default [, unbounded]]) -> integer, or math.huge if allowed */
+static int core_check_count(lua_State *L)
+{
+    lua_settop(L, 5);
+    if (lua_isnil(L, 1) && !lua_isnil(L, 4)) {
+        lua_pushvalue(L, 4);
+        return 1;
+    }
+    if (lua_toboolean(L, 5) && lua_type(L, 1) == LUA_TNUMBER && lua_tonumber(L, 1) == HUGE_VAL)
+        lua_pushnumber(L, HUGE_VAL);
+    else
+        lua_pushinteger(L, lcheck_count(L, 1, luaL_checkstring(L, 2), luaL_checkstring(L, 3)));
+    return 1;
+}
+
+/* core.check_seconds(v, op, name [, default]) -> number >= 0 */
+static int core_check_seconds(lua_State *L)
+{
+    lua_settop(L, 4);
+    if (lua_isnil(L, 1) && !lua_isnil(L, 4)) {
+        lua_pushvalue(L, 4);
+        return 1;
+    }
+    lcheck_seconds(L, 1, luaL_checkstring(L, 2), luaL_checkstring(L, 3));
+    lua_settop(L, 1);
+    return 1;
+}
+
+/* core.check_function(v, op, name) -> v */
+static int core_check_function(lua_State *L)
+{
+    lcheck_function(L, 1, luaL_checkstring(L, 2), luaL_checkstring(L, 3));
+    lua_settop(L, 1);
+    return 1;
+}
+
+/* core.check_options(t, op, {name = true ...}) -> t */
+static int core_check_options(lua_State *L)
+{
+    const char *op = luaL_checkstring(L, 2);
+    luaL_checktype(L, 3, LUA_TTABLE);
+    if (!lua_istable(L, 1))
+        return lcheck_fail(L, op, "options", "a table", 1);
+    lua_pushnil(L);
+    while (lua_next(L, 1) != 0) {
+        lua_pop(L, 1);
+        lua_pushvalue(L, -1);
+        if (lua_rawget(L, 3) == LUA_TNIL) {
+            luaL_tolstring(L, -2, NULL);
+            return lerror_raise(L, "misuse", op, "unknown option '%s'", lua_tostring(L, -1));
+        }
+        lua_pop(L, 1);
+    }
+    lua_settop(L, 1);
+    return 1;
+}
+
+/* core.expected(op, name, expected, value): raises misuse */
+static int core_expected(lua_State *L)
+{
+    lua_settop(L, 4);
+    return lcheck_fail(L, luaL_checkstring(L, 1), luaL_checkstring(L, 2), luaL_checkstring(L, 3),
+                       4);
+}
+
+static const luaL_Reg functions[] = {{"check_count", core_check_count},
+                                     {"check_seconds", core_check_seconds},
+                                     {"check_function", core_check_function},
+                                     {"check_options", core_check_options},
+                                     {"expected", core_expected},
+                                     {NULL, NULL}};
+
+void lcheck_open(lua_State *L)
+{
+    lcontext_set_functions(L, functions);
+}

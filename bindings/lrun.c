@@ -1,0 +1,231 @@
+/* bindings/lrun.c - weir.run: drive the runtime until the main task, and what it left, has ended.
+ *
+ * Order of an end: the main task (and with it everything structured), then the detached tasks,
+ * then the daemons, which are cancelled. When nothing can happen any more and tasks are left,
+ * the main task's wait raises `deadlock`; if that cannot be given up (a join at a scope's end)
+ * the scope it ends is cancelled and fails with the deadlock.
+ */
+#include <string.h>
+
+#include "context.h"
+
+/* Let something happen: 0 if nothing can any more. */
+static int step(lcontext *ctx)
+{
+    if (ctx->simulator != NULL)
+        return weir_simulator_step(ctx->simulator, ctx->rt);
+    /* Garbage is collected in the loop's idle time, in small steps, so that less is left to be
+     * collected while tasks run. */
+    if (ctx->box->idle_gc && weir_next_turn(ctx->rt) != 0)
+        lua_gc(ctx->from, LUA_GCSTEP, ctx->box->idle_gc);
+    return weir_loop_once(ctx->loop, 1);
+}
+
+enum { MAX_LISTED = 20 };
+
+/* Protected. Push "who waits in what" for the waiting tasks below the root. */
+static int list_waiting(lua_State *L)
+{
+    lcontext *ctx = lua_touserdata(L, 1);
+    weir_scope *root = weir_root(ctx->rt), *s = root;
+    luaL_Buffer b;
+    int n = 0;
+    luaL_buffinit(L, &b);
+    for (;;) { /* a walk by the links, as deep as the tree is */
+        weir_link *k = weir_list_first(&s->children);
+        while (k == NULL) {
+            if (s == root)
+                goto end;
+            k = weir_list_next(&s->parent->children, &s->link);
+            s = s->parent;
+        }
+        s = weir_container(k, weir_scope, link);
+        weir_task *t = weir_scope_task(s);
+        if (t == NULL || t->wait.status != WEIR_PENDING || ++n > MAX_LISTED)
+            continue;
+        lwait_push_waits(L, (ltask *)(void *)t);
+        luaL_addvalue(&b);
+    }
+end:
+    if (n > MAX_LISTED) {
+        lua_pushfstring(L, "\n  ... and %d more", n - MAX_LISTED);
+        luaL_addvalue(&b);
+    }
+    luaL_pushresult(&b);
+    return 1;
+}
+
+/* Protected. Keep the deadlock as an error of the scope that the main task ends. */
+static int keep_deadlock(lua_State *L)
+{
+    lcontext *ctx = lua_touserdata(L, 1);
+    weir_scope *s = lua_touserdata(L, 2);
+    lua_pushcfunction(L, list_waiting);
+    lua_pushvalue(L, 1);
+    lua_call(L, 1, 1);
+    lerror_push(L, "deadlock", "weir.run", "deadlock: nothing can wake any task; waiting:%s",
+                lua_tostring(L, -1));
+    lscope_add_error(L, ctx, s, -1, NULL);
+    return 0;
+}
+
+static void break_deadlock(lua_State *L, lcontext *ctx, ltask *t)
+{
+    weir_scope *s = t != NULL ? t->task.current : weir_root(ctx->rt);
+    if (t != NULL && t->task.wait.status == WEIR_PENDING && t->task.wait.ops->leave != NULL) {
+        /* The list goes with the error that the wait raises; kept where outcome finds it. */
+        lua_pushcfunction(L, list_waiting);
+        lua_pushlightuserdata(L, ctx);
+        if (lua_pcall(L, 1, 1, 0) != LUA_OK) {
+            lua_pop(L, 1);
+            lua_pushnil(L);
+        }
+        lua_rawsetp(L, LUA_REGISTRYINDEX, &ctx->main_task);
+        weir_waiter_give_up(ctx->rt, &t->task.wait, WEIR_STUCK);
+        return;
+    }
+    if (t != NULL) {
+        lua_pushcfunction(L, keep_deadlock);
+        lua_pushlightuserdata(L, ctx);
+        lua_pushlightuserdata(L, s);
+        if (lua_pcall(L, 2, 0, 0) != LUA_OK)
+            lua_pop(L, 1);
+        s->flags |= WEIR_SCOPE_FAILED;
+        weir_scope_cancel(ctx->rt, s, (weir_reason){"deadlock", 0});
+        return;
+    }
+    /* Detached tasks are left, and they wait for each other or for nothing. */
+    lua_pushcfunction(L, list_waiting);
+    lua_pushlightuserdata(L, ctx);
+    if (lua_pcall(L, 1, 1, 0) != LUA_OK)
+        lua_pop(L, 1);
+    else
+        lerror_report(L, ctx->box, "deadlock: nothing can wake any detached task; waiting", 1);
+    for (weir_link *k = weir_list_first(&s->children); k; k = weir_list_next(&s->children, k))
+        weir_scope_cancel(ctx->rt, weir_container(k, weir_scope, link),
+                          (weir_reason){"deadlock", 0});
+}
+
+static void cancel_daemons(lcontext *ctx)
+{
+    weir_scope *root = weir_root(ctx->rt);
+    for (weir_link *k = weir_list_first(&root->children); k; k = weir_list_next(&root->children, k))
+        weir_scope_cancel(ctx->rt, weir_container(k, weir_scope, link),
+                          (weir_reason){"the program ends", 0});
+}
+
+static void drive(lua_State *L, lcontext *ctx, ltask *t)
+{
+    weir_scope *root = weir_root(ctx->rt);
+    while (!weir_task_has_ended(&t->task))
+        if (!step(ctx))
+            break_deadlock(L, ctx, t);
+    while (root->n_children > 0)
+        if (!step(ctx))
+            break_deadlock(L, ctx, NULL);
+    cancel_daemons(ctx);
+    while (weir_runtime_counters(ctx->rt)->tasks > 0 && step(ctx))
+        continue;
+}
+
+ltask *lrun_main(lua_State *L, lcontext *ctx, int nargs)
+{
+    lua_State *from = ctx->from;
+    luaL_checkstack(L, 16, "run");
+    int rc = ltask_spawn(L, ctx, nargs, weir_root(ctx->rt), 0, NULL);
+    if (rc != 0)
+        ltask_refused(L, "weir.run", rc, weir_root(ctx->rt));
+    ltask *t = lua_touserdata(L, -1);
+    t->is_main = 1;
+    ctx->main_task = t;
+    ctx->from = L;
+    ctx->running = 1;
+    drive(L, ctx, t);
+    ctx->running = 0;
+    ctx->from = from;
+    ctx->main_task = NULL;
+    return t;
+}
+
+/* weir.run(fn, ...) -> what fn returns, once everything it started has ended. */
+static int core_run(lua_State *L)
+{
+    lcontext *ctx = lcontext_here(L);
+    lcheck_function(L, 1, "weir.run", "fn");
+    if (ctx->running)
+        return lerror_raise(L, "misuse", "weir.run", "the runtime runs already; this is not a task");
+    ltask *t = lrun_main(L, ctx, lua_gettop(L) - 1);
+    if (t->task.state == WEIR_TASK_DONE)
+        return ltask_push_values(L, -1, t);
+    if (ltask_push_values(L, -1, t) == 0)
+        lua_pushnil(L);
+    return lua_error(L);
+}
+
+/* weir.on_unhandled(fn or nil): fn(err, task) instead of the report on stderr; true from it also
+ * takes the failure off the exit code. */
+static int core_on_unhandled(lua_State *L)
+{
+    lbox *box = lbox_of(L);
+    lua_settop(L, 1);
+    if (!lua_isnil(L, 1))
+        lcheck_function(L, 1, "weir.on_unhandled", "fn");
+    int ref = lua_isnil(L, 1) ? LUA_NOREF : luaL_ref(L, LUA_REGISTRYINDEX);
+    luaL_unref(L, LUA_REGISTRYINDEX, box->on_unhandled);
+    box->on_unhandled = ref;
+    return 0;
+}
+
+/* core.unhandled() -> how many failures nobody could get. */
+static int core_unhandled(lua_State *L)
+{
+    lua_pushinteger(L, lbox_of(L)->n_unhandled);
+    return 1;
+}
+
+/* core.idle_gc(size): 0 is off; otherwise the size of a collector step (see collectgarbage) done
+ * each time the loop is about to sleep. -> the setting before. */
+static int core_idle_gc(lua_State *L)
+{
+    lbox *box = lbox_of(L);
+    lua_Integer size = luaL_checkinteger(L, 1);
+    luaL_argcheck(L, size >= 0 && size < 1 << 20, 1, "expected 0 .. 2^20");
+    lua_pushinteger(L, box->idle_gc);
+    box->idle_gc = (int)size;
+    return 1;
+}
+
+/* core.counters() -> the runtime's counters as a table. */
+static int core_counters(lua_State *L)
+{
+    const weir_counters *n = weir_runtime_counters(lcontext_here(L)->rt);
+    const struct {
+        const char *name;
+        uint64_t value;
+    } fields[] = {{"turns", n->turns},       {"runs", n->runs},         {"spawned", n->spawned},
+                  {"done", n->done},         {"failed", n->failed},     {"cancelled", n->cancelled},
+                  {"waits", n->waits},       {"grants", n->grants},     {"timeouts", n->timeouts},
+                  {"cancels", n->cancels},   {"leaks", n->leaks},       {"tasks", n->tasks},
+                  {"scopes", n->scopes},     {"timers", n->timers},     {"pending", n->pending},
+                  {"ready", n->ready},       {"permits", n->permits},   {"io", n->io},
+                  {"bytes", n->bytes},       {"coroutines", lcontext_here(L)->n_threads},
+                  {"idle_coroutines", lcontext_here(L)->n_idle}};
+    lua_createtable(L, 0, (int)(sizeof fields / sizeof *fields));
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        lua_pushinteger(L, (lua_Integer)fields[i].value);
+        lua_setfield(L, -2, fields[i].name);
+    }
+    return 1;
+}
+
+static const luaL_Reg functions[] = {{"run", core_run},
+                                     {"on_unhandled", core_on_unhandled},
+                                     {"unhandled", core_unhandled},
+                                     {"idle_gc", core_idle_gc},
+                                     {"counters", core_counters},
+                                     {NULL, NULL}};
+
+void lrun_open(lua_State *L)
+{
+    lcontext_set_functions(L, functions);
+}

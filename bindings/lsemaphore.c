@@ -1,0 +1,578 @@
+/* bindings/lsemaphore.c - weir.semaphore and its permits.
+ *
+ * with() keeps its permit in the continuation's context and allocates nothing; acquire() makes
+ * the permit's userdata before it asks, so that a grant always has where to go. A permit handle
+ * compares the generation of the core's record: it can be dropped, kept too long or used twice
+ * without harm.
+ */
+#include <string.h>
+
+#include "context.h"
+
+/* --- the object ----------------------------------------------------------------------------- */
+
+void lsem_free(lsem *s)
+{
+    if (s->owner != NULL)
+        *s->owner = NULL;
+    weir_link_remove(&s->link);
+    weir_alloc(s->ctx->rt, s, s->size, 0);
+}
+
+lsem *lsem_new(lua_State *L, ltype type, uint32_t capacity, const char *name, const char *op)
+{
+    lcontext *ctx = lcontext_here(L);
+    size_t size = sizeof(lsem) + (name != NULL ? strlen(name) + 1 : 0);
+    lsem **box = lua_newuserdatauv(L, sizeof *box, 1);
+    *box = NULL;
+    luaL_setmetatable(L, ltype_names[type]);
+    lsem *s = weir_alloc(ctx->rt, NULL, 0, size);
+    if (s == NULL)
+        luaL_error(L, "%s: not enough memory", op);
+    weir_link_init(&s->link);
+    s->ctx = ctx;
+    s->size = size;
+    if (name != NULL)
+        memcpy(s->name, name, strlen(name) + 1);
+    weir_semaphore_init(ctx->rt, &s->sem, capacity, name != NULL ? s->name : NULL);
+    weir_list_push(&ctx->semaphores, &s->link);
+    s->owner = box;
+    *box = s;
+    return s;
+}
+
+/* Out of reach for Lua, but perhaps not for a task that holds a permit: then it waits for the
+ * end of the runtime. */
+int lsem_gc(lua_State *L)
+{
+    lsem *s = *(lsem **)lua_touserdata(L, 1);
+    if (s == NULL)
+        return 0;
+    s->owner = NULL;
+    if (weir_list_is_empty(&s->sem.holders) && s->sem.waiting == 0 &&
+        weir_list_is_empty(&s->sem.idle)) {
+        weir_semaphore_fini(&s->sem);
+        lsem_free(s);
+    }
+    return 0;
+}
+
+static lsem *of_userdata(lua_State *L, int index, const char *op)
+{
+    lsem *s = *(lsem **)lua_touserdata(L, index);
+    if (s == NULL || s->ctx != lcontext_here(L))
+        lerror_raise(L, "misuse", op, "it belongs to another runtime, or to one that has ended");
+    return s;
+}
+
+lsem *lsem_check(lua_State *L, ltype type, const char *op)
+{
+    lcheck_object(L, 1, type, op);
+    return of_userdata(L, 1, op);
+}
+
+static void push_histogram(lua_State *L, const weir_histogram *h)
+{
+    static const struct {
+        const char *name;
+        double q;
+    } quantiles[] = {{"p50", .5}, {"p95", .95}, {"p99", .99}};
+    lua_createtable(L, 0, 6);
+    lua_pushinteger(L, (lua_Integer)h->count);
+    lua_setfield(L, -2, "count");
+    lua_pushnumber(L, h->count ? lseconds(h->sum) / (double)h->count : 0);
+    lua_setfield(L, -2, "mean");
+    lua_pushnumber(L, lseconds(h->max));
+    lua_setfield(L, -2, "max");
+    for (size_t i = 0; i < sizeof quantiles / sizeof *quantiles; i++) {
+        lua_pushnumber(L, lseconds(weir_histogram_quantile(h, quantiles[i].q)));
+        lua_setfield(L, -2, quantiles[i].name);
+    }
+}
+
+static void set_count(lua_State *L, const char *name, int64_t value)
+{
+    lua_pushinteger(L, value);
+    lua_setfield(L, -2, name);
+}
+
+void lsem_push_stats(lua_State *L, const weir_semaphore *s)
+{
+    lua_createtable(L, 0, 9);
+    if (s->name != NULL) {
+        lua_pushstring(L, s->name);
+        lua_setfield(L, -2, "name");
+    }
+    set_count(L, "capacity", s->capacity);
+    set_count(L, "available", s->available);
+    set_count(L, "held", s->capacity - s->available);
+    set_count(L, "waiting", s->waiting);
+    set_count(L, "grants", (int64_t)s->stats.grants);
+    set_count(L, "queued", (int64_t)s->stats.queued);
+    lua_createtable(L, 0, 6);
+    set_count(L, "timeout", (int64_t)s->stats.timeouts);
+    set_count(L, "cancelled", (int64_t)s->stats.cancels);
+    set_count(L, "closed", (int64_t)s->stats.closes);
+    set_count(L, "busy", (int64_t)s->stats.busy);
+    set_count(L, "impossible", (int64_t)s->stats.impossible);
+    set_count(L, "overload", (int64_t)s->stats.overload);
+    lua_setfield(L, -2, "rejects");
+    push_histogram(L, &s->stats.wait);
+    lua_setfield(L, -2, "wait");
+    push_histogram(L, &s->stats.hold);
+    lua_setfield(L, -2, "hold");
+}
+
+/* --- permits ---------------------------------------------------------------------------------- */
+
+/* User value 1: the semaphore's userdata, which says whether the runtime is still there. */
+typedef struct lpermit {
+    weir_permit *permit; /* valid while the generation matches */
+    uint32_t generation;
+    uint32_t n;
+} lpermit;
+
+static lpermit *push_permit(lua_State *L, uint32_t n)
+{
+    lpermit *p = lua_newuserdatauv(L, sizeof *p, 1);
+    p->permit = NULL;
+    p->generation = 0;
+    p->n = n;
+    luaL_setmetatable(L, ltype_names[LTYPE_PERMIT]);
+    lua_pushvalue(L, 1);
+    lua_setiuservalue(L, -2, 1);
+    return p;
+}
+
+static void take(lpermit *p, weir_permit *permit)
+{
+    p->permit = permit;
+    p->generation = permit->generation;
+}
+
+static int is_held(lua_State *L, int index, const lpermit *p)
+{
+    lua_getiuservalue(L, index, 1);
+    lsem **s = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    return p->permit != NULL && s != NULL && *s != NULL && p->permit->generation == p->generation &&
+           p->permit->waiter == NULL;
+}
+
+/* The permit at 1, held by the running task, or misuse. */
+static lpermit *check_mine(lua_State *L, const char *op)
+{
+    lpermit *p = lcheck_object(L, 1, LTYPE_PERMIT, op);
+    if (!is_held(L, 1, p))
+        lerror_raise(L, "misuse", op, "the permit was released already");
+    weir_task *t = weir_current(lcontext_here(L)->rt);
+    if (p->permit->hold.holder != t) {
+        ltask *holder = (ltask *)(void *)p->permit->hold.holder;
+        if (holder == NULL)
+            lua_pushliteral(L, "nobody");
+        else
+            ltask_push_name(L, holder);
+        lerror_raise(L, "misuse", op, "the permit is held by %s, not by this task",
+                     lua_tostring(L, -1));
+    }
+    return p;
+}
+
+static int permit_release(lua_State *L)
+{
+    lpermit *p = check_mine(L, "permit:release");
+    weir_permit_release(p->permit);
+    return 0;
+}
+
+/* At the end of a `local p <close>`: harmless if it was released. */
+static int permit_close(lua_State *L)
+{
+    lpermit *p = lcheck_object(L, 1, LTYPE_PERMIT, "permit:close");
+    if (is_held(L, 1, p))
+        weir_permit_release(check_mine(L, "permit:close")->permit);
+    return 0;
+}
+
+/* permit:transfer(task): from now on that task holds it and may release it. */
+static int permit_transfer(lua_State *L)
+{
+    lpermit *p = check_mine(L, "permit:transfer");
+    ltask *to = ltest_object(L, 2, LTYPE_TASK);
+    if (to == NULL)
+        return lcheck_fail(L, "permit:transfer", "task", "a task", 2);
+    if (weir_task_has_ended(&to->task))
+        return lerror_raise(L, "misuse", "permit:transfer", "the task has ended");
+    if (to->ctx != lcontext_here(L))
+        return lerror_raise(L, "misuse", "permit:transfer", "the task is of another runtime");
+    weir_permit_transfer(p->permit, &to->task);
+    return 0;
+}
+
+static int permit_index(lua_State *L)
+{
+    lpermit *p = lua_touserdata(L, 1);
+    const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+    luaL_getmetafield(L, 1, "methods");
+    lua_pushvalue(L, 2);
+    if (lua_rawget(L, -2) != LUA_TNIL)
+        return 1;
+    if (strcmp(key, "n") == 0)
+        lua_pushinteger(L, p->n);
+    else if (strcmp(key, "held") == 0)
+        lua_pushboolean(L, is_held(L, 1, p));
+    else
+        return lerror_raise(L, "misuse", "permit", "no field '%s'", key);
+    return 1;
+}
+
+/* --- acquire ------------------------------------------------------------------------------------ */
+
+/* Raise for a refusal. */
+static int refused(lua_State *L, const weir_semaphore *s, int rc, uint32_t n, const char *op)
+{
+    if (rc == WEIR_EIMPOSSIBLE)
+        lerror_push(L, "impossible", op, "%I permits asked of a capacity of %I", (lua_Integer)n,
+                    (lua_Integer)s->capacity);
+    else if (rc == WEIR_ECLOSED)
+        lerror_push(L, "closed", op, "closed");
+    else if (rc == WEIR_EOVERLOAD)
+        lerror_push(L, "overload", op, "%I are waiting already", (lua_Integer)s->waiting);
+    else
+        return luaL_error(L, "not enough memory");
+    lua_pushstring(L, s->name);
+    lua_setfield(L, -2, "name");
+    if (rc == WEIR_ECLOSED) {
+        lua_getiuservalue(L, 1, 1);
+        lua_setfield(L, -2, "reason");
+    }
+    return lua_error(L);
+}
+
+/* As lwait_outcome, with the semaphore's name and the reason of its close. Semaphore at 1. */
+static void outcome(lua_State *L, lcontext *ctx)
+{
+    const weir_waiter *w = &ltask_current(ctx)->task.wait;
+    if (w->status == WEIR_GRANTED)
+        return;
+    lsem *s = *(lsem **)lua_touserdata(L, 1);
+    if (w->status == WEIR_CLOSED)
+        refused(L, &s->sem, WEIR_ECLOSED, 0, "semaphore:acquire");
+    if (w->status == WEIR_TIMEOUT) {
+        lerror_push(L, "timeout", "semaphore:acquire", "timed out; %I of %I held, %I waiting",
+                    (lua_Integer)(s->sem.capacity - s->sem.available), (lua_Integer)s->sem.capacity,
+                    (lua_Integer)s->sem.waiting);
+        lua_pushstring(L, s->sem.name);
+        lua_setfield(L, -2, "name");
+        lua_error(L);
+    }
+    lwait_outcome(L, ctx);
+}
+
+static int acquired(lua_State *L, int status, lua_KContext kctx)
+{
+    (void)status;
+    (void)kctx;
+    outcome(L, lcontext_here(L));
+    lua_settop(L, 4);
+    return 1; /* the permit, on top since before the wait */
+}
+
+/* Stack: semaphore, n, options. */
+static int acquire_now(lua_State *L, int status, lua_KContext kctx)
+{
+    static const char op[] = "semaphore:acquire";
+    lcontext *ctx = lcontext_here(L);
+    lsem *s = of_userdata(L, 1, op);
+    uint32_t n = (uint32_t)lua_tointeger(L, 2);
+    weir_permit *permit = NULL;
+    (void)status;
+    (void)kctx;
+    ltask *t = lwait_task(L, ctx, op);
+    lua_settop(L, 3);
+    uint64_t timeout = lcheck_timeout(L, 3, op, "timeout");
+    lpermit *p = push_permit(L, n);
+    int rc = weir_semaphore_try(&s->sem, &t->task, n, &permit);
+    if (rc == 0) {
+        take(p, permit);
+        return 1;
+    }
+    if (rc != WEIR_EBUSY)
+        return refused(L, &s->sem, rc, n, op);
+    lwait_enter(L, ctx, op);
+    if (timeout == 0)
+        return lerror_raise(L, "timeout", op, "no permit is free");
+    rc = weir_semaphore_acquire(&s->sem, &t->task, n, &t->task.wait, weir_after(ctx->rt, timeout),
+                                &permit);
+    if (rc != 0)
+        return refused(L, &s->sem, rc, n, op);
+    take(p, permit);
+    return lwait_park(L, t, acquired, 0);
+}
+
+static const char *const acquire_options[] = {"timeout", NULL};
+
+/* semaphore:acquire([n,] [{timeout=}]) -> permit */
+static int semaphore_acquire(lua_State *L)
+{
+    static const char op[] = "semaphore:acquire";
+    lsem_check(L, LTYPE_SEMAPHORE, op);
+    if (lua_type(L, 2) == LUA_TTABLE) {
+        lua_pushinteger(L, 1);
+        lua_insert(L, 2);
+    } else if (lua_isnoneornil(L, 2)) {
+        lua_settop(L, 3);
+        lua_pushinteger(L, 1);
+        lua_replace(L, 2);
+    }
+    lua_settop(L, 3);
+    lcheck_count(L, 2, op, "n");
+    if (!lua_isnil(L, 3)) {
+        lcheck_options(L, 3, op, acquire_options);
+        lcheck_timeout(L, 3, op, "timeout");
+    }
+    ltask *t = lwait_task(L, lcontext_here(L), op);
+    if (weir_task_spend(&t->task))
+        return lwait_yield(L, t, op, acquire_now, 0);
+    return acquire_now(L, LUA_OK, 0);
+}
+
+/* semaphore:try_acquire([n]) -> permit, or false and "busy", "impossible" or "closed" */
+static int semaphore_try_acquire(lua_State *L)
+{
+    static const char op[] = "semaphore:try_acquire";
+    lsem *s = lsem_check(L, LTYPE_SEMAPHORE, op);
+    uint32_t n = lua_isnoneornil(L, 2) ? 1 : lcheck_count(L, 2, op, "n");
+    ltask *t = lwait_task(L, lcontext_here(L), op);
+    weir_permit *permit = NULL;
+    lpermit *p = push_permit(L, n);
+    int rc = weir_semaphore_try(&s->sem, &t->task, n, &permit);
+    if (rc == 0) {
+        take(p, permit);
+        return 1;
+    }
+    if (rc == WEIR_ENOMEM)
+        return luaL_error(L, "not enough memory");
+    lua_pushboolean(L, 0);
+    lua_pushstring(L, weir_error_name(rc));
+    return 2;
+}
+
+/* --- with ------------------------------------------------------------------------------------------ */
+
+/* The body has ended. Stack: semaphore, handler, results or error. */
+static int with_ended(lua_State *L, int status, lua_KContext permit)
+{
+    weir_permit_release((weir_permit *)permit);
+    if (status != LUA_OK && status != LUA_YIELD)
+        return lua_error(L);
+    return lua_gettop(L) - 2;
+}
+
+static int with_body(lua_State *L, weir_permit *permit)
+{
+    lua_pushcfunction(L, lerror_handler);
+    lua_insert(L, 2);
+    int rc = lua_pcallk(L, lua_gettop(L) - 3, LUA_MULTRET, 2, (lua_KContext)permit, with_ended);
+    return with_ended(L, rc, (lua_KContext)permit);
+}
+
+static int with_granted(lua_State *L, int status, lua_KContext permit)
+{
+    (void)status;
+    outcome(L, lcontext_here(L));
+    return with_body(L, (weir_permit *)permit);
+}
+
+/* Stack: semaphore, function, arguments. */
+static int with_now(lua_State *L, uint32_t n)
+{
+    static const char op[] = "semaphore:with";
+    lcontext *ctx = lcontext_here(L);
+    lsem *s = of_userdata(L, 1, op);
+    ltask *t = lwait_task(L, ctx, op);
+    weir_permit *permit = NULL;
+    luaL_checkstack(L, 4, "with");
+    int rc = weir_semaphore_try(&s->sem, &t->task, n, &permit);
+    if (rc == 0)
+        return with_body(L, permit);
+    if (rc != WEIR_EBUSY)
+        return refused(L, &s->sem, rc, n, op);
+    lwait_enter(L, ctx, op);
+    rc = weir_semaphore_acquire(&s->sem, &t->task, n, &t->task.wait, WEIR_FOREVER, &permit);
+    if (rc != 0)
+        return refused(L, &s->sem, rc, n, op);
+    return lwait_park(L, t, with_granted, (lua_KContext)permit);
+}
+
+static int with_one(lua_State *L, int status, lua_KContext kctx)
+{
+    (void)status;
+    (void)kctx;
+    return with_now(L, 1);
+}
+
+int lsem_with(lua_State *L)
+{
+    static const char op[] = "semaphore:with";
+    lcheck_function(L, 2, op, "fn");
+    ltask *t = lwait_task(L, lcontext_here(L), op);
+    if (weir_task_spend(&t->task))
+        return lwait_yield(L, t, op, with_one, 0);
+    return with_now(L, 1);
+}
+
+/* semaphore:with(fn, ...) -> what fn returns, called while one permit is held. */
+static int semaphore_with(lua_State *L)
+{
+    lcheck_object(L, 1, LTYPE_SEMAPHORE, "semaphore:with");
+    return lsem_with(L);
+}
+
+static int with_weight(lua_State *L, int status, lua_KContext kctx)
+{
+    (void)status;
+    (void)kctx;
+    uint32_t n = (uint32_t)lua_tointeger(L, 2);
+    lua_remove(L, 2);
+    return with_now(L, n);
+}
+
+/* semaphore:with_n(n, fn, ...) -> what fn returns, called while n permits are held. */
+static int semaphore_with_n(lua_State *L)
+{
+    static const char op[] = "semaphore:with_n";
+    lcheck_object(L, 1, LTYPE_SEMAPHORE, op);
+    lcheck_count(L, 2, op, "n");
+    lcheck_function(L, 3, op, "fn");
+    ltask *t = lwait_task(L, lcontext_here(L), op);
+    if (weir_task_spend(&t->task))
+        return lwait_yield(L, t, op, with_weight, 0);
+    return with_weight(L, LUA_OK, 0);
+}
+
+/* --- ends ------------------------------------------------------------------------------------------- */
+
+/* semaphore:close([reason]): waiters and later calls get `closed`; permits that are out may come
+ * back. */
+static int semaphore_close(lua_State *L)
+{
+    lsem *s = lsem_check(L, LTYPE_SEMAPHORE, "semaphore:close");
+    lua_settop(L, 2);
+    if (!s->sem.closed)
+        lua_setiuservalue(L, 1, 1);
+    weir_semaphore_close(&s->sem);
+    return 0;
+}
+
+static int drained(lua_State *L, int status, lua_KContext kctx)
+{
+    (void)status;
+    (void)kctx;
+    lwait_outcome(L, lcontext_here(L));
+    return 0;
+}
+
+/* semaphore:drain([timeout]): refuses new requests, serves those queued, waits until every permit
+ * is back. */
+static int semaphore_drain(lua_State *L)
+{
+    lsem *s = lsem_check(L, LTYPE_SEMAPHORE, "semaphore:drain");
+    uint64_t timeout = lcheck_timeout(L, 2, "semaphore:drain", "timeout");
+    ltask *t = lwait_enter(L, s->ctx, "semaphore:drain");
+    weir_semaphore_drain(&s->sem, &t->task.wait, weir_after(s->ctx->rt, timeout));
+    return lwait_park(L, t, drained, 0);
+}
+
+static int semaphore_stats(lua_State *L)
+{
+    lsem_push_stats(L, &lsem_check(L, LTYPE_SEMAPHORE, "semaphore:stats")->sem);
+    return 1;
+}
+
+static int semaphore_index(lua_State *L)
+{
+    const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+    luaL_getmetafield(L, 1, "methods");
+    lua_pushvalue(L, 2);
+    if (lua_rawget(L, -2) != LUA_TNIL)
+        return 1;
+    const weir_semaphore *s = &of_userdata(L, 1, "semaphore")->sem;
+    if (strcmp(key, "capacity") == 0)
+        lua_pushinteger(L, s->capacity);
+    else if (strcmp(key, "available") == 0)
+        lua_pushinteger(L, s->available);
+    else if (strcmp(key, "waiting") == 0)
+        lua_pushinteger(L, s->waiting);
+    else if (strcmp(key, "name") == 0)
+        lua_pushstring(L, s->name);
+    else
+        return lerror_raise(L, "misuse", "semaphore", "no field '%s'", key);
+    return 1;
+}
+
+static int semaphore_tostring(lua_State *L)
+{
+    lsem *s = *(lsem **)lcheck_object(L, 1, LTYPE_SEMAPHORE, "semaphore");
+    if (s == NULL)
+        lua_pushliteral(L, "weir.semaphore (ended)");
+    else
+        lua_pushfstring(L, "weir.semaphore %s(%I of %I free, %I waiting)",
+                        s->sem.name != NULL ? s->sem.name : "", (lua_Integer)s->sem.available,
+                        (lua_Integer)s->sem.capacity, (lua_Integer)s->sem.waiting);
+    return 1;
+}
+
+static const char *const semaphore_options[] = {"permits", "name", "max_waiting", NULL};
+
+/* weir.semaphore(n) or weir.semaphore{permits=, name=, max_waiting=} */
+static int core_semaphore(lua_State *L)
+{
+    static const char op[] = "weir.semaphore";
+    uint32_t max_waiting = UINT32_MAX;
+    const char *name = NULL;
+    lua_settop(L, 1);
+    if (lua_istable(L, 1)) {
+        lcheck_options(L, 1, op, semaphore_options);
+        if (lua_getfield(L, 1, "name") != LUA_TNIL) {
+            if (lua_type(L, -1) != LUA_TSTRING)
+                return lcheck_fail(L, op, "name", "a string", -1);
+            name = lua_tostring(L, -1);
+        }
+        if (lua_getfield(L, 1, "max_waiting") != LUA_TNIL) {
+            if (lua_isinteger(L, -1) && lua_tointeger(L, -1) == 0)
+                max_waiting = 0;
+            else
+                max_waiting = lcheck_count(L, -1, op, "max_waiting");
+        }
+        lua_getfield(L, 1, "permits");
+    }
+    uint32_t n = lcheck_count(L, -1, op, "permits");
+    lsem_new(L, LTYPE_SEMAPHORE, n, name, op)->sem.max_waiting = max_waiting;
+    return 1;
+}
+
+static const luaL_Reg functions[] = {{"semaphore", core_semaphore}, {NULL, NULL}};
+static const luaL_Reg methods[] = {{"acquire", semaphore_acquire},
+                                   {"try_acquire", semaphore_try_acquire},
+                                   {"with", semaphore_with},
+                                   {"with_n", semaphore_with_n},
+                                   {"close", semaphore_close},
+                                   {"drain", semaphore_drain},
+                                   {"stats", semaphore_stats},
+                                   {NULL, NULL}};
+static const luaL_Reg meta[] = {{"__index", semaphore_index},
+                                {"__tostring", semaphore_tostring},
+                                {"__gc", lsem_gc},
+                                {NULL, NULL}};
+static const luaL_Reg permit_methods[] = {
+    {"release", permit_release}, {"transfer", permit_transfer}, {NULL, NULL}};
+static const luaL_Reg permit_meta[] = {
+    {"__index", permit_index}, {"__close", permit_close}, {NULL, NULL}};
+
+void lsemaphore_open(lua_State *L)
+{
+    lcontext_set_functions(L, functions);
+    lcontext_new_type(L, LTYPE_SEMAPHORE, methods, meta);
+    lcontext_new_type(L, LTYPE_PERMIT, permit_methods, permit_meta);
+}
