@@ -77,13 +77,13 @@ static int one_is_told(const script_world *w)
     unsigned told = 0;
     for (unsigned i = 0; i < SCRIPT_TASKS; i++)
         told += w->task[i].error == WEIR_EDEADLOCK;
-    return told == w->deadlocks && told <= 1;
+    return told == w->deadlocks && told <= 1; /* the others then go on */
 }
 
 static int self_deadlock(const script_world *w)
 {
     return w->deadlocks == 1 && ended(w, 0, WEIR_TASK_FAILED, WEIR_EDEADLOCK) &&
-           w->graph.n_cycle == 1 && w->graph.cycle[0] == &w->task[0].task;
+           w->n_cycle == 1 && w->cycle[0] == 0;
 }
 
 static int leaks_one(const script_world *w)

@@ -158,10 +158,14 @@ static int script_is_stuck(script_task *t)
 {
     script_world *w = t->world;
     weir_graph graph;
-    if (t->task.wait.status != WEIR_PENDING || !weir_graph_is_stuck(w->rt, &t->task, &graph))
+    if (t->task.wait.status != WEIR_PENDING || w->blind ||
+        !weir_graph_is_stuck(w->rt, &t->task, &graph))
         return 0;
+    SCRIPT_CHECK(w, graph.n_cycle > 0 && graph.n_cycle <= SCRIPT_TASKS);
     if (w->deadlocks++ == 0)
-        w->graph = graph;
+        for (uint32_t i = 0; i < graph.n_cycle && i < SCRIPT_TASKS; i++)
+            w->cycle[w->n_cycle++] =
+                (unsigned)(weir_container(graph.cycle[i], script_task, task) - w->task);
     return 1;
 }
 
@@ -512,6 +516,13 @@ int script_step(script_world *w)
     return w->broken == NULL;
 }
 
+void script_cancel_all(script_world *w)
+{
+    for (unsigned i = 0; i < SCRIPT_TASKS; i++)
+        if (w->task[i].spawned && !w->task[i].ended)
+            weir_scope_cancel(w->rt, &w->task[i].task.scope, script_reason("all"));
+}
+
 int script_finish(script_world *w)
 {
     const weir_counters *n = weir_runtime_counters(w->rt);
@@ -542,6 +553,35 @@ int script_run(script_world *w, const script_program *program)
     while (script_step(w))
         ;
     return script_finish(w);
+}
+
+script_world *script_world_new(const script_program *program)
+{
+    script_world *w = calloc(1, sizeof *w);
+    assert_non_null(w);
+    w->sim = weir_simulator_new(WEIR_PLAN_FIFO, 1);
+    assert_non_null(w->sim);
+    assert_true(script_begin(w, program));
+    return w;
+}
+
+void script_world_free(script_world *w)
+{
+    while (script_step(w))
+        ;
+    if (!script_finish(w)) {
+        script_print(w->program);
+        check_fail(__FILE__, w->line, "%s", w->broken);
+    }
+    CHECK_INT(weir_simulator_bytes(w->sim), 0);
+    weir_simulator_free(w->sim);
+    free(w);
+}
+
+void script_run_to(script_world *w, uint64_t at)
+{
+    while (weir_next_turn(w->rt) <= at && script_step(w))
+        ;
 }
 
 void script_print(const script_program *p)

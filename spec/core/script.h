@@ -126,7 +126,8 @@ typedef struct script_injection {
 typedef struct script_world {
     weir_simulator *sim; /* set by the caller, the rest zero */
     script_injection inject[2];
-    uint8_t lazy; /* validate at the end alone */
+    uint8_t lazy;  /* validate at the end alone */
+    uint8_t blind; /* do not look for deadlocks: they hang */
 
     weir_runtime *rt;
     const script_program *program;
@@ -135,7 +136,7 @@ typedef struct script_world {
     script_task task[SCRIPT_TASKS];
     uint64_t steps, awaits; /* resumes and waits begun */
     unsigned deadlocks, nomem, leaked;
-    weir_graph graph; /* of the first deadlock */
+    unsigned cycle[SCRIPT_TASKS], n_cycle; /* of the first deadlock: who, in order */
     uint8_t log[SCRIPT_LOG];
     unsigned n_log;
     const char *broken; /* what is wrong, and where it was seen */
@@ -150,6 +151,17 @@ int script_run(script_world *w, const script_program *program);
 int script_begin(script_world *w, const script_program *program);
 int script_step(script_world *w);
 int script_finish(script_world *w);
+
+/* Cancel every task that still lives; script_step goes on from there. */
+void script_cancel_all(script_world *w);
+
+/* A world begun in a FIFO simulator of its own; and its end: run dry, fail the test if anything
+ * is broken or left, free both. */
+script_world *script_world_new(const script_program *program);
+void script_world_free(script_world *w);
+
+/* Step until virtual time `at` has been lived through, or to the end. */
+void script_run_to(script_world *w, uint64_t at);
 
 /* Print the program in its own words, to stderr. */
 void script_print(const script_program *p);

@@ -1,0 +1,377 @@
+/* graph_test.c - deadlocks: found when they close, with their cycle, and never where somebody
+ * can still wake somebody.
+ *
+ * The random part lets programs hang and compares the search with a reference that computes the
+ * set of tasks that can act as a least fixed point, round by round over all tasks.
+ */
+#include <weir/graph.h>
+
+#include "../../core/sched/internal.h"
+
+#include "check.h"
+#include "programs.h"
+
+/* Run `p` and expect that `told` alone raises deadlock (-1: nobody), with a cycle of `n`. */
+static void expect(const script_program *p, int told, unsigned n)
+{
+    script_world *w = script_world_new(p);
+    while (script_step(w))
+        ;
+    for (int i = 0; i < SCRIPT_TASKS; i++) {
+        int is = w->task[i].error == WEIR_EDEADLOCK || w->task[i].caught == WEIR_EDEADLOCK;
+        if (is != (i == told))
+            check_fail(__FILE__, __LINE__, "%s: task %d %s", p->name, i,
+                       is ? "raised deadlock" : "did not raise deadlock");
+    }
+    if (w->n_cycle != n)
+        check_fail(__FILE__, __LINE__, "%s: a cycle of %u, expected %u", p->name, w->n_cycle, n);
+    for (unsigned i = 0; i < n; i++)
+        for (unsigned k = 0; k < i; k++)
+            CHECK(w->cycle[i] != w->cycle[k]);
+    script_world_free(w);
+}
+
+static void cycles_are_found_when_they_close(void **state)
+{
+    static const struct {
+        script_program p;
+        int told;
+        unsigned cycle;
+    } cases[] = {
+        {{"a permit it holds", {1}, {{SACQUIRE(0, 1), SACQUIRE(0, 1)}}}, 0, 1},
+        {{"more than the rest", {3}, {{SACQUIRE(0, 2), SACQUIRE(0, 2)}}}, 0, 1},
+        {{"itself", {0}, {{SJOIN(0)}}}, 0, 1},
+        {{"the drain of what it holds", {1}, {{SACQUIRE(0, 1), SDRAIN(0)}}}, 0, 1},
+        {{"two semaphores", {1, 1},
+          {{SDETACH(1), SDETACH(2)},
+           {SACQUIRE(0, 1), SYIELD, SACQUIRE(1, 1)},
+           {SACQUIRE(1, 1), SYIELD, SACQUIRE(0, 1)}}}, 2, 2},
+        {{"two joins", {0},
+          {{SDETACH(1), SDETACH(2)}, {SJOIN(2)}, {SJOIN(1)}}}, 2, 2},
+        {{"three joins", {0},
+          {{SDETACH(1), SDETACH(2), SDETACH(3)}, {SJOIN(2)}, {SJOIN(3)}, {SJOIN(1)}}}, 3, 3},
+        {{"a join and a permit", {1},
+          {{SACQUIRE(0, 1), SDETACH(1), SYIELD, SJOIN(1)}, {SACQUIRE(0, 1)}}}, 0, 2},
+        {{"a ring of three semaphores", {1, 1, 1},
+          {{SDETACH(1), SDETACH(2), SDETACH(3)},
+           {SACQUIRE(0, 1), SYIELD, SACQUIRE(1, 1)},
+           {SACQUIRE(1, 1), SYIELD, SACQUIRE(2, 1)},
+           {SACQUIRE(2, 1), SYIELD, SACQUIRE(0, 1)}}}, 3, 3},
+        {{"both holders of what it needs two of", {2, 1},
+          {{SDETACH(1), SDETACH(2), SDETACH(3)},
+           {SACQUIRE(1, 1), SYIELD, SYIELD, SACQUIRE(0, 2)},
+           {SACQUIRE(0, 1), SYIELD, SACQUIRE(1, 1)},
+           {SACQUIRE(0, 1), SYIELD, SYIELD, SYIELD}}}, 1, 2},
+        {{"a head that waits for who waits behind it", {3},
+          {{SDETACH(1), SDETACH(2)},
+           {SACQUIRE(0, 2), SYIELD, SYIELD, SACQUIRE(0, 1)},
+           {SACQUIRE(0, 2)}}}, 1, 2},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        expect(&cases[i].p, cases[i].told, cases[i].cycle);
+    check_figure("cycles", sizeof cases / sizeof cases[0]);
+}
+
+static void nobody_is_told_while_somebody_can_act(void **state)
+{
+    static const script_program cases[] = {
+        {"the holder sleeps", {1},
+         {{SACQUIRE(0, 1), SSPAWN(1), SSLEEP(9), SRELEASE(0)}, {SACQUIRE(0, 1)}}},
+        {"the holder is ready", {1},
+         {{SACQUIRE(0, 1), SSPAWN(1), SYIELD, SYIELD, SRELEASE(0)}, {SACQUIRE(0, 1)}}},
+        {"the waiter has a timeout", {1}, {{SCATCH, SACQUIRE(0, 1), SACQUIRE_IN(0, 1, 9), SCLOSE}}},
+        {"one of the cycle has a timeout", {1, 1},
+         {{SDETACH(1), SDETACH(2)},
+          {SCATCH, SACQUIRE(0, 1), SYIELD, SACQUIRE_IN(1, 1, 9), SCLOSE},
+          {SACQUIRE(1, 1), SYIELD, SACQUIRE(0, 1)}}},
+        {"the holder waits for a sleeper", {1},
+         {{SACQUIRE(0, 1), SSPAWN(1), SSPAWN(2), SJOIN(2), SRELEASE(0)},
+          {SACQUIRE(0, 1)},
+          {SSLEEP(5)}}},
+        {"one of two holders is enough", {2, 1},
+         {{SDETACH(1), SDETACH(2), SDETACH(3)},
+          {SACQUIRE(1, 1), SYIELD, SYIELD, SACQUIRE(0, 1), SRELEASE(1)},
+          {SACQUIRE(0, 1), SYIELD, SACQUIRE(1, 1)},
+          {SACQUIRE(0, 1), SSLEEP(5)}}},
+        {"join of a sleeper that is joined", {0},
+         {{SSPAWN(1), SSPAWN(2), SJOIN(1)}, {SSLEEP(3)}, {SJOIN(1)}}},
+        {"the head of the queue can act", {2},
+         {{SDETACH(1), SDETACH(2), SDETACH(3)},
+          {SACQUIRE(0, 1), SYIELD, SYIELD, SSLEEP(4), SRELEASE(0)},
+          {SACQUIRE(0, 2), SYIELD},
+          {SYIELD, SACQUIRE(0, 1)}}},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        expect(&cases[i], -1, 0);
+    check_figure("no_cycles", sizeof cases / sizeof cases[0]);
+}
+
+static void a_deadline_of_a_scope_does_not_count(void **state)
+{
+    static const script_program p = {
+        "inherited", {1}, {{SOPEN_IN(50), SACQUIRE(0, 1), SACQUIRE(0, 1), SCLOSE}}};
+    script_world *w = script_world_new(&p);
+    (void)state;
+    while (script_step(w))
+        ;
+    CHECK_INT(w->task[0].error, WEIR_EDEADLOCK);
+    CHECK_INT(w->task[0].ended_at, 0);
+    script_world_free(w);
+}
+
+/* 2 waits for 1, which wants one, behind 4, which wants all and so also what 2 holds. As long as 3
+ * stands before them nobody can say so; who asks when 3 is gone? Nobody parks then. */
+static void a_new_head_is_told_when_it_is_stuck(void **state)
+{
+    static const script_program cases[] = {
+        {"the head before it is served", {3},
+         {{SDETACH(1), SDETACH(2), SDETACH(3), SDETACH(4), SDETACH(5)},
+          {SYIELD, SYIELD, SYIELD, SACQUIRE(0, 1)},
+          {SACQUIRE(0, 1), SYIELD, SYIELD, SYIELD, SYIELD, SPJOIN(1)},
+          {SYIELD, SACQUIRE(0, 2), SSLEEP(3)},
+          {SYIELD, SYIELD, SACQUIRE(0, 3)},
+          {SACQUIRE(0, 2), SSLEEP(5), SRELEASE(0)}}},
+        {"the head before it times out", {3},
+         {{SDETACH(1), SDETACH(2), SDETACH(3), SDETACH(4), SDETACH(5)},
+          {SYIELD, SYIELD, SYIELD, SACQUIRE(0, 1)},
+          {SACQUIRE(0, 1), SYIELD, SYIELD, SYIELD, SYIELD, SPJOIN(1)},
+          {SYIELD, SACQUIRE_IN(0, 2, 5)},
+          {SYIELD, SYIELD, SACQUIRE(0, 3)},
+          {SACQUIRE(0, 2), SSLEEP(9), SRELEASE(0)}}},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        script_world *w = script_world_new(&cases[i]);
+        while (script_step(w))
+            ;
+        CHECK_INT(w->task[4].error, WEIR_EDEADLOCK);
+        CHECK_INT(w->task[4].ended_at, 5);
+        CHECK_INT(w->task[1].task.state, WEIR_TASK_DONE);
+        CHECK_INT(w->task[2].task.state, WEIR_TASK_DONE);
+        CHECK_INT(w->deadlocks, 0); /* it was not found by a task that parked */
+        script_world_free(w);
+    }
+}
+
+/* --- large graphs, of bare tasks -------------------------------------------------------------- */
+
+#define CROWD 600
+
+typedef struct crowd {
+    weir_simulator *sim;
+    weir_runtime *rt;
+    weir_task t[CROWD];
+    unsigned n;
+} crowd;
+
+static void forget(weir_runtime *rt, weir_waiter *w)
+{
+    (void)rt;
+    (void)w;
+}
+
+static const weir_wait_ops parked = {"test:park", forget, NULL, NULL, NULL};
+
+/* Parks once; ends when it is woken. */
+static void idle_body(weir_runtime *rt, weir_task *t)
+{
+    if (t->started && t->wait.ops == &parked)
+        weir_task_finish(rt, t, WEIR_TASK_DONE);
+    else
+        weir_waiter_begin(rt, &t->wait, &parked, NULL, WEIR_FOREVER);
+}
+
+/* Was woken by a join or an acquire. */
+static void last_body(weir_runtime *rt, weir_task *t)
+{
+    weir_task_finish(rt, t, WEIR_TASK_DONE);
+}
+
+static crowd *crowd_new(unsigned n)
+{
+    crowd *c = calloc(1, sizeof *c);
+    assert_non_null(c);
+    c->n = n;
+    c->sim = weir_simulator_new(WEIR_PLAN_FIFO, 1);
+    c->rt = weir_runtime_new(weir_simulator_env(c->sim));
+    assert_non_null(c->rt);
+    for (unsigned i = 0; i < n; i++)
+        CHECK_OK(weir_task_spawn(c->rt, &c->t[i], weir_root(c->rt), idle_body, 0));
+    while (weir_turn(c->rt) > 0)
+        ;
+    return c;
+}
+
+/* Take task `i` out of its park, so that it can wait for something else. */
+static weir_waiter *free_wait(crowd *c, unsigned i)
+{
+    weir_waiter_abandon(c->rt, &c->t[i].wait);
+    c->t[i].resume = last_body;
+    return &c->t[i].wait;
+}
+
+static void crowd_free(crowd *c)
+{
+    for (unsigned i = 0; i < c->n; i++)
+        if (!weir_task_has_ended(&c->t[i]))
+            weir_scope_cancel(c->rt, &c->t[i].scope, (weir_reason){"end", 0});
+    while (weir_turn(c->rt) > 0)
+        ;
+    CHECK_QUIET(c->rt);
+    weir_runtime_free(c->rt);
+    weir_simulator_free(c->sim);
+    free(c);
+}
+
+static void a_chain_too_long_to_prove_is_no_deadlock(void **state)
+{
+    weir_graph g;
+    (void)state;
+    for (unsigned n = 2; n <= CROWD; n = n < 200 ? n + 37 : n + 50) {
+        crowd *c = crowd_new(n);
+        for (unsigned i = 0; i < n; i++)
+            weir_task_join(c->rt, &c->t[(i + 1) % n], free_wait(c, i), 1, WEIR_FOREVER);
+        CHECK_INT(weir_graph_is_stuck(c->rt, &c->t[0], &g), n <= WEIR_GRAPH_DEPTH);
+        if (n <= WEIR_GRAPH_DEPTH) {
+            CHECK_INT(g.n_cycle, n);
+            for (unsigned i = 0; i < n; i++)
+                CHECK(g.cycle[i] == &c->t[i]);
+        }
+        crowd_free(c);
+    }
+}
+
+/* Layers of holders, each waiting for all of the next: 10^18 paths, and a sleeper at the end. */
+static void a_lattice_is_searched_in_bounded_steps(void **state)
+{
+    enum { WIDE = 8, DEEP = 20 };
+    weir_semaphore s[DEEP];
+    weir_graph g;
+    weir_permit *p;
+    crowd *c = crowd_new(WIDE * (DEEP + 1));
+    (void)state;
+    for (unsigned d = 0; d < DEEP; d++) {
+        CHECK_OK(weir_semaphore_init(c->rt, &s[d], WIDE, NULL));
+        for (unsigned i = 0; i < WIDE; i++)
+            CHECK_OK(weir_semaphore_try(&s[d], &c->t[(d + 1) * WIDE + i], 1, &p));
+    }
+    for (unsigned d = 0; d < DEEP; d++)
+        for (unsigned i = 0; i < WIDE; i++)
+            CHECK_OK(weir_semaphore_acquire(&s[d], &c->t[d * WIDE + i], 1 + i % 2,
+                                            free_wait(c, d * WIDE + i), WEIR_FOREVER, &p));
+    /* The last layer is parked on a callback: it can always act. */
+    CHECK_INT(weir_graph_is_stuck(c->rt, &c->t[0], &g), 0);
+    CHECK(g.steps <= WEIR_GRAPH_STEPS);
+    /* The last layer waits for the first. */
+    for (unsigned i = 0; i < WIDE; i++)
+        weir_task_join(c->rt, &c->t[i], free_wait(c, DEEP * WIDE + i), 1, WEIR_FOREVER);
+    weir_graph_is_stuck(c->rt, &c->t[0], &g); /* either answer, but soon */
+    CHECK(g.steps <= WEIR_GRAPH_STEPS + WIDE * DEEP * WIDE);
+    crowd_free(c);
+    for (unsigned d = 0; d < DEEP; d++)
+        weir_semaphore_fini(&s[d]);
+}
+
+/* --- against the reference ---------------------------------------------------------------------- */
+
+/* Can task `i` be woken if just those in `acts` can act? */
+static int reference_wakes(script_world *w, const int *acts, unsigned i)
+{
+    const weir_waiter *wait = &w->task[i].task.wait;
+    if (wait->status != WEIR_PENDING || weir_timer_is_set(&wait->timer) ||
+        wait->ops->can_wake == NULL)
+        return 1;
+    if (strcmp(wait->ops->op, "task:await") == 0) {
+        const weir_task *t = wait->object;
+        return acts[weir_container(t, script_task, task) - w->task];
+    }
+    if (strcmp(wait->ops->op, "semaphore:acquire") == 0) {
+        const weir_permit *wanted = wait->object;
+        const weir_semaphore *s = wanted->of;
+        const weir_waiter *head = weir_container(weir_list_first(&s->queue), weir_waiter, link);
+        int64_t reach = s->available;
+        for (weir_link *k = weir_list_first(&s->holders); k; k = weir_list_next(&s->holders, k)) {
+            const weir_permit *p = weir_container(k, weir_permit, link);
+            if (acts[weir_container(p->hold.holder, script_task, task) - w->task])
+                reach += p->n;
+        }
+        const weir_task *first = weir_container(head, weir_task, wait);
+        return reach >= wanted->n &&
+               (head == wait || acts[weir_container(first, script_task, task) - w->task]);
+    }
+    const weir_scope *s = wait->object; /* a scope's end */
+    for (weir_link *k = weir_list_first(&s->children); k; k = weir_list_next(&s->children, k)) {
+        weir_task *t = weir_scope_task(weir_container(k, weir_scope, link));
+        if (t != NULL && !acts[weir_container(t, script_task, task) - w->task])
+            return 0;
+    }
+    return 1;
+}
+
+/* Compare the answer for every waiting task; returns how many are stuck. */
+static unsigned compare(script_world *w)
+{
+    int acts[SCRIPT_TASKS] = {0}, more = 1;
+    unsigned stuck = 0;
+    while (more) {
+        more = 0;
+        for (unsigned i = 0; i < SCRIPT_TASKS; i++)
+            if (w->task[i].spawned && !w->task[i].ended && !acts[i] && reference_wakes(w, acts, i))
+                acts[i] = more = 1;
+    }
+    for (unsigned i = 0; i < SCRIPT_TASKS; i++) {
+        weir_graph g;
+        if (!w->task[i].spawned || w->task[i].ended)
+            continue;
+        CHECK_INT(weir_graph_is_stuck(w->rt, &w->task[i].task, &g), !acts[i]);
+        stuck += !acts[i];
+        for (uint32_t k = 0; k < g.n_cycle; k++) /* the proof names stuck tasks alone */
+            CHECK(acts[i] || !acts[weir_container(g.cycle[k], script_task, task) - w->task]);
+    }
+    return stuck;
+}
+
+static void the_search_matches_a_fixed_point(void **state)
+{
+    check_random r = {check_seed(40)};
+    uint32_t n = check_scaled(40000), stuck = 0, hung = 0;
+    (void)state;
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t seed = check_random_next(&r);
+        script_program p;
+        script_world *w = calloc(1, sizeof *w);
+        assert_non_null(w);
+        program_random(&p, seed, 3 + check_below(&r, SCRIPT_TASKS - 2));
+        w->sim = weir_simulator_new(WEIR_PLAN_SEED, seed);
+        w->blind = 1;
+        assert_true(script_begin(w, &p));
+        while (script_step(w))
+            stuck += compare(w);
+        if (weir_runtime_counters(w->rt)->tasks > 0) {
+            hung++;
+            CHECK(compare(w) > 0); /* at rest with tasks alive is a deadlock, and is seen */
+            script_cancel_all(w);
+        }
+        script_world_free(w);
+    }
+    CHECK(hung > n / 100);
+    check_figure("programs", n);
+    check_figure("stuck", stuck);
+    check_figure("hung", hung);
+}
+
+int main(void)
+{
+    const struct CMUnitTest graph[] = {
+        cmocka_unit_test(cycles_are_found_when_they_close),
+        cmocka_unit_test(nobody_is_told_while_somebody_can_act),
+        cmocka_unit_test(a_deadline_of_a_scope_does_not_count),
+        cmocka_unit_test(a_new_head_is_told_when_it_is_stuck),
+        cmocka_unit_test(a_chain_too_long_to_prove_is_no_deadlock),
+        cmocka_unit_test(a_lattice_is_searched_in_bounded_steps),
+        cmocka_unit_test(the_search_matches_a_fixed_point),
+    };
+    return CHECK_MAIN(graph);
+}

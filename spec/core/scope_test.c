@@ -1,0 +1,559 @@
+/* scope_test.c - the tree: marks, causes, deadlines, shields, joins, who is blamed.
+ *
+ * The random part keeps a tree of bare scopes and compares each with a definition that looks at
+ * times alone: a scope is cancelled from the earliest of its own cancel, its own deadline and
+ * what comes from above: the parent's time, but for a shield the later of that and its opening,
+ * plus its grace.
+ */
+#include <weir/scope.h>
+
+#include "check.h"
+#include "script.h"
+
+static const weir_reason why = {"why", 7}, later = {"later", 8};
+
+typedef struct bed {
+    weir_simulator *sim;
+    weir_runtime *rt;
+} bed;
+
+static bed bed_new(void)
+{
+    bed b;
+    b.sim = weir_simulator_new(WEIR_PLAN_FIFO, 1);
+    b.rt = weir_runtime_new(weir_simulator_env(b.sim));
+    assert_non_null(b.rt);
+    return b;
+}
+
+static void bed_free(bed *b)
+{
+    CHECK_VALID(b->rt);
+    CHECK_QUIET(b->rt);
+    weir_runtime_free(b->rt);
+    CHECK_INT(weir_simulator_bytes(b->sim), 0);
+    weir_simulator_free(b->sim);
+}
+
+/* --- marks ---------------------------------------------------------------------------------- */
+
+static void a_cancel_marks_all_below_and_nothing_else(void **state)
+{
+    bed b = bed_new();
+    weir_scope a, in, deep, beside;
+    (void)state;
+    weir_scope_open(b.rt, &a, weir_root(b.rt), NULL, 0);
+    weir_scope_open(b.rt, &in, &a, NULL, 0);
+    weir_scope_open(b.rt, &deep, &in, NULL, 0);
+    weir_scope_open(b.rt, &beside, &a, NULL, 0);
+    CHECK_INT(weir_runtime_counters(b.rt)->scopes, 4);
+    CHECK(weir_scope_is_inside(&deep, &a) && weir_scope_is_inside(&a, &a));
+    CHECK(!weir_scope_is_inside(&a, &deep) && !weir_scope_is_inside(&beside, &in));
+    CHECK_INT(weir_scope_cancel(b.rt, &in, why), 1);
+    CHECK(weir_scope_is_cancelled(&in) && weir_scope_is_cancelled(&deep));
+    CHECK(!weir_scope_is_cancelled(&a) && !weir_scope_is_cancelled(&beside));
+    CHECK(in.cause == &in && deep.cause == &in && beside.cause == NULL);
+    CHECK_TEXT(in.reason.text, "why");
+    CHECK_VALID(b.rt);
+    weir_scope_end(b.rt, &deep);
+    weir_scope_end(b.rt, &in);
+    weir_scope_end(b.rt, &beside);
+    weir_scope_end(b.rt, &a);
+    CHECK(!weir_scope_is_cancelled(weir_root(b.rt)));
+    bed_free(&b);
+}
+
+static void the_first_reason_stays(void **state)
+{
+    bed b = bed_new();
+    weir_scope a, in;
+    (void)state;
+    weir_scope_open(b.rt, &a, weir_root(b.rt), NULL, 0);
+    weir_scope_open(b.rt, &in, &a, NULL, 0);
+    CHECK_INT(weir_scope_cancel(b.rt, &in, why), 1);
+    CHECK_INT(weir_scope_cancel(b.rt, &in, later), 0);
+    CHECK_INT(weir_scope_cancel(b.rt, &a, later), 1);
+    CHECK_INT(in.reason.value, 7);
+    CHECK(in.cause == &in); /* it was cancelled itself before */
+    CHECK(a.cause == &a && a.reason.value == 8);
+    weir_scope_end(b.rt, &in);
+    CHECK_INT(weir_scope_cancel(b.rt, &in, why), 0); /* ended: nothing */
+    weir_scope_end(b.rt, &a);
+    bed_free(&b);
+}
+
+static void a_scope_opened_in_a_cancelled_one_is_cancelled(void **state)
+{
+    bed b = bed_new();
+    weir_scope a, in;
+    (void)state;
+    weir_scope_open(b.rt, &a, weir_root(b.rt), NULL, 0);
+    weir_scope_cancel(b.rt, &a, why);
+    weir_scope_open(b.rt, &in, &a, NULL, 0);
+    CHECK(weir_scope_is_cancelled(&in) && in.cause == &a);
+    CHECK_INT(weir_scope_cancel(b.rt, &in, later), 0);
+    weir_scope_end(b.rt, &in);
+    weir_scope_end(b.rt, &a);
+    bed_free(&b);
+}
+
+/* A chain of tasks that each spawned the next must not need a stack. */
+static void a_cancel_of_a_deep_tree_does_not_recurse(void **state)
+{
+    enum { DEEP = 200000 };
+    bed b = bed_new();
+    weir_scope *s = calloc(DEEP, sizeof *s);
+    (void)state;
+    assert_non_null(s);
+    for (int i = 0; i < DEEP; i++)
+        weir_scope_open(b.rt, &s[i], i == 0 ? weir_root(b.rt) : &s[i - 1], NULL, 0);
+    CHECK_INT(weir_scope_cancel(b.rt, &s[0], why), 1);
+    for (int i = DEEP - 1; i >= 0; i--) {
+        CHECK(s[i].cause == &s[0]);
+        weir_scope_end(b.rt, &s[i]);
+    }
+    free(s);
+    bed_free(&b);
+}
+
+/* --- deadlines and shields ----------------------------------------------------------------------- */
+
+static void a_deadline_cancels_and_says_so(void **state)
+{
+    bed b = bed_new();
+    weir_scope a, in;
+    weir_deadline da, din;
+    (void)state;
+    weir_scope_open(b.rt, &a, weir_root(b.rt), NULL, 0);
+    weir_scope_open(b.rt, &in, &a, NULL, 0);
+    weir_scope_set_deadline(b.rt, &a, &da, 10);
+    weir_scope_set_deadline(b.rt, &in, &din, 20);
+    weir_simulator_advance(b.sim, 9);
+    weir_turn(b.rt);
+    CHECK(!weir_scope_is_cancelled(&a));
+    weir_simulator_advance(b.sim, 11); /* both are due; the outer came first */
+    weir_turn(b.rt);
+    CHECK(a.flags & WEIR_SCOPE_EXPIRED);
+    CHECK_TEXT(a.reason.text, "deadline");
+    CHECK(!(in.flags & WEIR_SCOPE_EXPIRED) && in.cause == &a);
+    weir_deadline_unset(b.rt, &din);
+    weir_scope_end(b.rt, &in);
+    weir_deadline_unset(b.rt, &da);
+    weir_deadline_unset(b.rt, &da);
+    weir_scope_end(b.rt, &a);
+    bed_free(&b);
+}
+
+static void a_shield_stands_for_its_grace(void **state)
+{
+    (void)state;
+    /* 0: the cancel comes after the entry; 1: before it. The grace counts from the later. */
+    for (int before = 0; before < 2; before++) {
+        bed b = bed_new();
+        weir_scope a, shield, in;
+        weir_deadline d;
+        weir_scope_open(b.rt, &a, weir_root(b.rt), NULL, 0);
+        if (before)
+            weir_scope_cancel(b.rt, &a, why);
+        weir_simulator_advance(b.sim, 5);
+        weir_turn(b.rt);
+        weir_scope_open(b.rt, &shield, &a, NULL, WEIR_SCOPE_SHIELD);
+        weir_scope_shield(b.rt, &shield, &d, 10);
+        weir_scope_open(b.rt, &in, &shield, NULL, 0);
+        CHECK(!weir_scope_is_cancelled(&shield) && !weir_scope_is_cancelled(&in));
+        if (!before) {
+            CHECK_INT(weir_runtime_counters(b.rt)->timers, 0);
+            weir_scope_cancel(b.rt, &a, why);
+        }
+        CHECK_VALID(b.rt);
+        weir_simulator_advance(b.sim, 9);
+        weir_turn(b.rt);
+        CHECK(!weir_scope_is_cancelled(&in));
+        weir_simulator_advance(b.sim, 1);
+        weir_turn(b.rt);
+        CHECK(weir_scope_is_cancelled(&shield) && weir_scope_is_cancelled(&in));
+        CHECK(in.cause == &a && shield.cause == &a);
+        CHECK_VALID(b.rt);
+        weir_scope_end(b.rt, &in);
+        weir_deadline_unset(b.rt, &d);
+        weir_scope_end(b.rt, &shield);
+        weir_scope_end(b.rt, &a);
+        bed_free(&b);
+    }
+}
+
+static void graces_of_nested_shields_add_up(void **state)
+{
+    bed b = bed_new();
+    weir_scope a, s[2];
+    weir_deadline d[2];
+    (void)state;
+    weir_scope_open(b.rt, &a, weir_root(b.rt), NULL, 0);
+    for (int i = 0; i < 2; i++) {
+        weir_scope_open(b.rt, &s[i], i ? &s[0] : &a, NULL, WEIR_SCOPE_SHIELD);
+        weir_scope_shield(b.rt, &s[i], &d[i], i ? 4 : 10);
+    }
+    weir_scope_cancel(b.rt, &a, why);
+    weir_scope_cancel(b.rt, &a, later);
+    weir_simulator_advance(b.sim, 10);
+    weir_turn(b.rt);
+    CHECK(weir_scope_is_cancelled(&s[0]) && !weir_scope_is_cancelled(&s[1]));
+    weir_simulator_advance(b.sim, 4);
+    weir_turn(b.rt);
+    CHECK(weir_scope_is_cancelled(&s[1]) && s[1].cause == &a);
+    for (int i = 1; i >= 0; i--) {
+        weir_deadline_unset(b.rt, &d[i]);
+        weir_scope_end(b.rt, &s[i]);
+    }
+    weir_scope_end(b.rt, &a);
+    bed_free(&b);
+}
+
+static void a_shield_can_be_cancelled_itself(void **state)
+{
+    bed b = bed_new();
+    weir_scope a, shield;
+    weir_deadline d;
+    (void)state;
+    weir_scope_open(b.rt, &a, weir_root(b.rt), NULL, 0);
+    weir_scope_open(b.rt, &shield, &a, NULL, WEIR_SCOPE_SHIELD);
+    weir_scope_shield(b.rt, &shield, &d, 10);
+    CHECK_INT(weir_scope_cancel(b.rt, &shield, why), 1);
+    CHECK(weir_scope_is_cancelled(&shield) && !weir_scope_is_cancelled(&a));
+    weir_scope_cancel(b.rt, &a, later);
+    CHECK_INT(shield.reason.value, 7);
+    CHECK(shield.cause == &shield);
+    weir_simulator_advance(b.sim, 30);
+    weir_turn(b.rt);
+    CHECK_VALID(b.rt);
+    weir_deadline_unset(b.rt, &d);
+    weir_scope_end(b.rt, &shield);
+    weir_scope_end(b.rt, &a);
+    bed_free(&b);
+}
+
+/* --- against the definition ------------------------------------------------------------------------ */
+
+#define SCOPES 20
+
+typedef struct node {
+    weir_scope s;
+    weir_deadline d;
+    int open, parent, shield, children;
+    uint64_t opened, own, grace, deadline; /* own: of its cancel; FOREVER if none */
+} node;
+
+/* When `i` was or will be cancelled. */
+static uint64_t cancelled_at(const node *n, int i)
+{
+    uint64_t own = n[i].own < n[i].deadline ? n[i].own : n[i].deadline, above = WEIR_FOREVER;
+    if (n[i].parent >= 0)
+        above = cancelled_at(n, n[i].parent);
+    if (above < n[i].opened)
+        above = n[i].opened;
+    if (above != WEIR_FOREVER && n[i].shield)
+        above += n[i].grace;
+    return own < above ? own : above;
+}
+
+static void open_node(bed *b, node *n, int i, int parent, check_random *r)
+{
+    uint64_t now = weir_now(b->rt);
+    n[i] = (node){.open = 1, .parent = parent, .opened = now, .own = WEIR_FOREVER,
+                  .deadline = WEIR_FOREVER, .shield = check_below(r, 3) == 0,
+                  .grace = check_below(r, 12)};
+    weir_scope_open(b->rt, &n[i].s, parent < 0 ? weir_root(b->rt) : &n[parent].s, NULL,
+                    n[i].shield ? WEIR_SCOPE_SHIELD : 0);
+    if (n[i].shield) {
+        weir_scope_shield(b->rt, &n[i].s, &n[i].d, n[i].grace);
+    } else {
+        n[i].deadline = check_below(r, 3) ? WEIR_FOREVER : now + check_below(r, 20);
+        weir_scope_set_deadline(b->rt, &n[i].s, &n[i].d, n[i].deadline);
+    }
+    if (parent >= 0)
+        n[parent].children++;
+}
+
+static void end_node(bed *b, node *n, int i)
+{
+    weir_deadline_unset(b->rt, &n[i].d);
+    weir_scope_end(b->rt, &n[i].s);
+    n[i].open = 0;
+    if (n[i].parent >= 0)
+        n[n[i].parent].children--;
+}
+
+/* Let `ns` pass, nanosecond by nanosecond, so that nothing is seen late. */
+static void live(bed *b, unsigned ns)
+{
+    for (;; ns--) {
+        do
+            weir_turn(b->rt);
+        while (weir_next_turn(b->rt) <= weir_now(b->rt));
+        if (ns == 0)
+            return;
+        weir_simulator_advance(b->sim, 1);
+    }
+}
+
+static void random_trees_match_the_definition(void **state)
+{
+    check_random r = {check_seed(50)};
+    uint32_t trees = check_scaled(4000), ops = 0;
+    (void)state;
+    for (uint32_t t = 0; t < trees; t++) {
+        bed b = bed_new();
+        node n[SCOPES] = {0};
+        for (int k = 0; k < 60; k++, ops++) {
+            int i = (int)check_below(&r, SCOPES), p = (int)check_below(&r, SCOPES + 2) - 2;
+            uint64_t now;
+            if (!n[i].open && (p < 0 || n[p].open))
+                open_node(&b, n, i, p < 0 ? -1 : p, &r);
+            else if (n[i].open && n[i].children == 0 && check_below(&r, 3) == 0)
+                end_node(&b, n, i);
+            else if (n[i].open && check_below(&r, 4) == 0) {
+                int fresh = !weir_scope_is_cancelled(&n[i].s);
+                CHECK_INT(weir_scope_cancel(b.rt, &n[i].s, why), fresh);
+                now = weir_now(b.rt);
+                if (n[i].own > now)
+                    n[i].own = now;
+            }
+            live(&b, check_below(&r, 4));
+            now = weir_now(b.rt);
+            for (int j = 0; j < SCOPES; j++) {
+                if (!n[j].open)
+                    continue;
+                CHECK_INT(weir_scope_is_cancelled(&n[j].s), cancelled_at(n, j) <= now);
+                if (n[j].s.flags & WEIR_SCOPE_EXPIRED)
+                    CHECK(n[j].deadline == cancelled_at(n, j));
+                else if (n[j].deadline <= now)
+                    CHECK(n[j].deadline >= cancelled_at(n, j));
+            }
+            CHECK_VALID(b.rt);
+        }
+        for (int left = 1; left;) {
+            left = 0;
+            for (int i = 0; i < SCOPES; i++)
+                if (n[i].open && n[i].children == 0)
+                    end_node(&b, n, i);
+                else
+                    left |= n[i].open;
+        }
+        bed_free(&b);
+    }
+    check_figure("trees", trees);
+    check_figure("ops", ops);
+}
+
+/* --- joins and failures, with tasks --------------------------------------------------------------- */
+
+static void a_join_of_nothing_is_granted_through_the_queue(void **state)
+{
+    static const script_program p = {"join of nothing", {0}, {{SSLEEP(1)}}};
+    (void)state;
+    for (int can_cancel = 0; can_cancel < 2; can_cancel++) {
+        script_world *w = script_world_new(&p);
+        weir_waiter wait;
+        weir_scope s;
+        weir_waiter_init(&wait, NULL);
+        weir_scope_open(w->rt, &s, weir_root(w->rt), NULL, 0);
+        weir_scope_join(w->rt, &s, &wait, can_cancel, WEIR_FOREVER);
+        CHECK_INT(wait.status, WEIR_GRANTED);
+        CHECK(weir_link_is_linked(&wait.link));
+        weir_waiter_abandon(w->rt, &wait);
+        weir_scope_end(w->rt, &s);
+        script_world_free(w);
+    }
+}
+
+static unsigned ran;
+static void note(weir_runtime *rt, weir_waiter *w)
+{
+    (void)rt;
+    (void)w;
+    ran++;
+}
+
+/* One join that a cancel ends, one with a timeout, one that nothing ends but the last child. */
+static void joins_end_each_in_its_way(void **state)
+{
+    static const script_program p = {
+        "joins", {0}, {{SDAEMON(2), SSPAWN(1), SSLEEP(10)}, {SSLEEP(20)}, {SPARK}}};
+    script_world *w = script_world_new(&p);
+    weir_waiter wait[4];
+    (void)state;
+    ran = 0;
+    script_run_to(w, 1);
+    for (int i = 0; i < 4; i++) {
+        weir_waiter_init(&wait[i], note);
+        weir_scope_join(w->rt, &w->task[0].task.scope, &wait[i], i != 3,
+                        i == 1 ? 5 : WEIR_FOREVER);
+        CHECK_INT(wait[i].status, WEIR_PENDING);
+    }
+    CHECK_INT(weir_waiter_give_up(w->rt, &wait[0], WEIR_CANCELED), 1);
+    CHECK_INT(weir_waiter_give_up(w->rt, &wait[3], WEIR_CANCELED), 0);
+    script_run_to(w, 15);
+    CHECK_INT(wait[1].status, WEIR_TIMEOUT);
+    CHECK(wait[2].status == WEIR_PENDING && wait[3].status == WEIR_PENDING);
+    script_run_to(w, 20);
+    CHECK(wait[2].status == WEIR_GRANTED && wait[3].status == WEIR_GRANTED);
+    CHECK_INT(ran, 4);
+    CHECK_INT(w->task[0].task.state, WEIR_TASK_DONE);
+    script_world_free(w);
+}
+
+static void a_failed_child_cancels_its_siblings(void **state)
+{
+    static const script_program p = {"failed child", {0},
+                                     {{SCATCH, SSPAWN(1), SSPAWN(2), SDETACH(3), SSLEEP(9), SCLOSE},
+                                      {SSLEEP(1), SFAIL},
+                                      {SCATCH, SSLEEP(7), SCLOSE, SMARK(1), SYIELD, SMARK(2)},
+                                      {SSLEEP(5)}}};
+    script_world *w = script_world_new(&p);
+    (void)state;
+    script_run_to(w, 0);
+    CHECK(w->task[0].task.current == &w->task[0].frame[0].scope);
+    script_run_to(w, 1);
+    CHECK(w->task[0].frame[0].scope.flags & WEIR_SCOPE_FAILED);
+    CHECK_INT(w->task[0].caught, SCRIPT_EFAILED);
+    CHECK_INT(w->task[0].task.state, WEIR_TASK_DONE);
+    CHECK_INT(w->task[2].task.state, WEIR_TASK_CANCELLED); /* though it swallowed the first */
+    CHECK(w->n_log == 1 && w->log[0] == 1);
+    CHECK_INT(w->task[3].ended, 0); /* it is not a child */
+    script_world_free(w);
+}
+
+static void a_supervisor_and_a_settling_scope_are_not_failed(void **state)
+{
+    static const script_program p = {"supervised", {0},
+                                     {{SOPEN, SSPAWN(1), SSPAWN(2), SSLEEP(3), SCLOSE},
+                                      {SSLEEP(1), SFAIL},
+                                      {SSLEEP(2)}}};
+    static const uint32_t flags[] = {WEIR_SCOPE_SUPERVISOR, WEIR_SCOPE_SETTLING};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        script_world *w = script_world_new(&p);
+        script_run_to(w, 0);
+        CHECK(weir_task_blames(&w->task[1].task) == &w->task[0].frame[0].scope);
+        w->task[0].frame[0].scope.flags |= flags[i];
+        CHECK(weir_task_blames(&w->task[1].task) == NULL);
+        script_run_to(w, 9);
+        for (int k = 0; k < 3; k++)
+            CHECK_INT(w->task[k].task.state, k == 1 ? WEIR_TASK_FAILED : WEIR_TASK_DONE);
+        script_world_free(w);
+    }
+}
+
+static void a_claim_counts_only_while_it_waits(void **state)
+{
+    static const script_program p = {
+        "claim", {0}, {{SSPAWN(1), SSPAWN(2), SSLEEP(9)}, {SSLEEP(5), SFAIL}, {SSLEEP(9)}}};
+    (void)state;
+    for (int claims = 0; claims < 3; claims++) {
+        script_world *w = script_world_new(&p);
+        weir_waiter wait;
+        weir_waiter_init(&wait, note);
+        script_run_to(w, 0);
+        if (claims > 0)
+            weir_task_join(w->rt, &w->task[1].task, &wait, 1, claims == 1 ? 3 : WEIR_FOREVER);
+        CHECK((weir_task_blames(&w->task[1].task) == NULL) == (claims > 0));
+        script_run_to(w, 20);
+        CHECK_INT(w->task[0].task.state, claims == 2 ? WEIR_TASK_DONE : WEIR_TASK_FAILED);
+        CHECK_INT(w->task[2].task.state, claims == 2 ? WEIR_TASK_DONE : WEIR_TASK_CANCELLED);
+        CHECK(claims == 0 || wait.status == (claims == 1 ? WEIR_TIMEOUT : WEIR_GRANTED));
+        script_world_free(w);
+    }
+}
+
+static void no_children_for_an_ended_or_cancelled_scope(void **state)
+{
+    bed b = bed_new();
+    weir_scope s;
+    weir_task t;
+    const weir_counters *n = weir_runtime_counters(b.rt);
+    (void)state;
+    weir_scope_open(b.rt, &s, weir_root(b.rt), NULL, 0);
+    weir_scope_cancel(b.rt, &s, why);
+    CHECK_ERR(weir_task_spawn(b.rt, &t, &s, NULL, 0), WEIR_ECANCELED);
+    CHECK_ERR(weir_task_prepare(b.rt, &t, &s, NULL, 0), WEIR_ECANCELED);
+    weir_scope_end(b.rt, &s);
+    CHECK_ERR(weir_task_spawn(b.rt, &t, &s, NULL, 0), WEIR_ECLOSED);
+    CHECK_ERR(weir_task_prepare(b.rt, &t, &s, NULL, WEIR_SCOPE_DAEMON), WEIR_ECLOSED);
+    CHECK(n->tasks == 0 && n->spawned == 0 && n->ready == 0 && s.n_children == 0);
+    bed_free(&b);
+}
+
+/* A cancel reaches the task that stands in the marked scope, not one whose body stands in a shield
+ * or further out. */
+static void a_cancel_wakes_whoever_stands_inside(void **state)
+{
+    static const script_program p = {"who stands where", {0},
+                                     {{SSPAWN(1), SSPAWN(2), SSPAWN(3), SSLEEP(4), SCANCEL_SCOPE},
+                                      {SCATCH, SSLEEP(20), SCLOSE},
+                                      {SSHIELD(8), SSLEEP(6), SMARK(2), SCLOSE, SMARK(3), SYIELD,
+                                       SMARK(4)},
+                                      {SSHIELD(3), SSLEEP(9), SMARK(5), SCLOSE}}};
+    script_world *w = script_world_new(&p);
+    (void)state;
+    script_run_to(w, 50);
+    CHECK_INT(w->task[1].ended_at, 4);
+    CHECK_INT(w->task[2].ended_at, 6);
+    CHECK_INT(w->task[3].ended_at, 7);
+    CHECK(w->n_log == 2 && w->log[0] == 2 && w->log[1] == 3);
+    script_world_free(w);
+}
+
+static void one_deadline_holds_for_every_wait_inside(void **state)
+{
+    static const struct {
+        script_program p;
+    } cases[] = {
+        {{"sleep", {1}, {{SCATCH_IN(5), SSLEEP(9), SCLOSE}}}},
+        {{"acquire", {1}, {{SCATCH_IN(5), SSPAWN(1), SYIELD, SACQUIRE(0, 1), SCLOSE},
+                           {SACQUIRE(0, 1), SSLEEP(9)}}}},
+        {{"acquire with a longer timeout", {1},
+          {{SCATCH_IN(5), SSPAWN(1), SYIELD, SACQUIRE_IN(0, 1, 7), SCLOSE},
+           {SACQUIRE(0, 1), SSLEEP(9)}}}},
+        {{"join", {0}, {{SCATCH_IN(5), SSPAWN(1), SJOIN(1), SCLOSE}, {SSLEEP(9)}}}},
+        {{"the end of the scope", {0}, {{SCATCH_IN(5), SSPAWN(1), SCLOSE}, {SSLEEP(9)}}}},
+        {{"a child's child", {0}, {{SCATCH_IN(5), SSPAWN(1), SCLOSE}, {SSPAWN(2)}, {SSLEEP(9)}}}},
+        {{"a scope inside", {0}, {{SCATCH_IN(5), SOPEN_IN(9), SOPEN, SPARK, SCLOSE, SCLOSE, SCLOSE}}}},
+        {{"a body that swallowed it", {0}, {{SCATCH_IN(5), SCATCH, SPARK, SCLOSE, SCLOSE}}}},
+        {{"drain", {1}, {{SCATCH_IN(5), SSPAWN(1), SYIELD, SDRAIN(0), SCLOSE},
+                         {SACQUIRE(0, 1), SSLEEP(9)}}}},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        script_world *w = script_world_new(&cases[i].p);
+        script_run_to(w, 50);
+        if (w->task[0].caught != WEIR_ETIMEOUT || w->task[0].ended_at != 5)
+            check_fail(__FILE__, __LINE__, "%s: caught %s at %llu", cases[i].p.name,
+                       weir_error_name(w->task[0].caught),
+                       (unsigned long long)w->task[0].ended_at);
+        script_world_free(w);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest scope[] = {
+        cmocka_unit_test(a_cancel_marks_all_below_and_nothing_else),
+        cmocka_unit_test(the_first_reason_stays),
+        cmocka_unit_test(a_scope_opened_in_a_cancelled_one_is_cancelled),
+        cmocka_unit_test(a_cancel_of_a_deep_tree_does_not_recurse),
+        cmocka_unit_test(a_deadline_cancels_and_says_so),
+        cmocka_unit_test(a_shield_stands_for_its_grace),
+        cmocka_unit_test(graces_of_nested_shields_add_up),
+        cmocka_unit_test(a_shield_can_be_cancelled_itself),
+        cmocka_unit_test(random_trees_match_the_definition),
+        cmocka_unit_test(a_join_of_nothing_is_granted_through_the_queue),
+        cmocka_unit_test(joins_end_each_in_its_way),
+        cmocka_unit_test(a_failed_child_cancels_its_siblings),
+        cmocka_unit_test(a_supervisor_and_a_settling_scope_are_not_failed),
+        cmocka_unit_test(a_claim_counts_only_while_it_waits),
+        cmocka_unit_test(no_children_for_an_ended_or_cancelled_scope),
+        cmocka_unit_test(a_cancel_wakes_whoever_stands_inside),
+        cmocka_unit_test(one_deadline_holds_for_every_wait_inside),
+    };
+    return CHECK_MAIN(scope);
+}
