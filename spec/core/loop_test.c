@@ -197,7 +197,7 @@ static void sleeps_between_turns(void **state)
     m.n_again = 10;
     mark_run(rt, &m.wait);
     CHECK_INT(weir_loop_run(loop, &stop), 0);
-    CHECK(weir_runtime_counters(rt)->turns <= 60); /* a nap is one turn, and some that are too soon */
+    CHECK(weir_runtime_counters(rt)->turns <= 60); /* one a nap, and some too soon */
     close_loop(loop);
 }
 
@@ -338,7 +338,7 @@ static void keeps_the_hosts_loop_alive_while_needed(void **state)
     CHECK_OK(uv_loop_close(&uv));
 }
 
-/* The last thing alive is a watch that ends in its callback, which sets a timer: the loop goes on. */
+/* The last thing alive is a watch that ends in its callback, and sets a timer there. */
 static void on_last(weir_poll *poll, int status, int events, void *data)
 {
     mark *m = data;

@@ -339,7 +339,7 @@ static void chooses_evenly(void **state)
     for (int i = 0; i < 5000; i++)
         count[env->choose(env->ctx, 5, WEIR_CHOICE_READY)]++;
     for (int i = 0; i < 5; i++)
-        CHECK(count[i] > 850 && count[i] < 1150); /* a fixed seed: five sigma, and always the same */
+        CHECK(count[i] > 850 && count[i] < 1150); /* five sigma of a fixed seed */
     weir_simulator_free(sim);
 }
 
