@@ -203,7 +203,9 @@ void lcontext_give_thread(lcontext *ctx, ltask *t, int reusable)
 static int box_gc(lua_State *L)
 {
     lbox *box = lua_touserdata(L, 1);
-    if (box->own != NULL)
+    /* os.exit(code, true) inside a task closes the state under the feet of the driver: the
+     * process ends, so what is alive stays as it is. */
+    if (box->own != NULL && !box->own->running)
         lcontext_free(L, box->own);
     box->own = box->current = NULL;
     return 0;

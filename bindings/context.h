@@ -26,6 +26,7 @@ typedef struct lbox {
     const void *error_meta;
     int on_unhandled;               /* registry reference of a function, or LUA_NOREF */
     unsigned n_unhandled;           /* failures that nobody could get: the exit code */
+    int deadlocked;                 /* detached tasks were left waiting for each other */
     int idle_gc;                    /* collect while the loop would sleep */
 } lbox;
 

@@ -245,7 +245,7 @@ static int core_misuse(lua_State *L)
     const char *op = luaL_checkstring(L, 1);
     luaL_checkstring(L, 2);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
-    lua_getfield(L, -1, LUA_STRLIBNAME);
+    lua_getfield(L, -1, "string");
     lua_getfield(L, -1, "format");
     lua_replace(L, -3);
     lua_pop(L, 1);

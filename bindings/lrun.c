@@ -95,6 +95,7 @@ static void break_deadlock(lua_State *L, lcontext *ctx, ltask *t)
         return;
     }
     /* Detached tasks are left, and they wait for each other or for nothing. */
+    ctx->box->deadlocked = 1;
     lua_pushcfunction(L, list_waiting);
     lua_pushlightuserdata(L, ctx);
     if (lua_pcall(L, 1, 1, 0) != LUA_OK)
@@ -117,11 +118,12 @@ static void cancel_daemons(lcontext *ctx)
 static void drive(lua_State *L, lcontext *ctx, ltask *t)
 {
     weir_scope *root = weir_root(ctx->rt);
+    /* A step may say "nothing more" having just run what was the last. */
     while (!weir_task_has_ended(&t->task))
-        if (!step(ctx))
+        if (!step(ctx) && !weir_task_has_ended(&t->task))
             break_deadlock(L, ctx, t);
     while (root->n_children > 0)
-        if (!step(ctx))
+        if (!step(ctx) && root->n_children > 0)
             break_deadlock(L, ctx, NULL);
     cancel_daemons(ctx);
     while (weir_runtime_counters(ctx->rt)->tasks > 0 && step(ctx))

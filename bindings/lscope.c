@@ -106,9 +106,7 @@ static int body_ended(lua_State *L, int status, lua_KContext kctx)
     int body = 0;
     (void)kctx;
     if (status != LUA_OK && status != LUA_YIELD) {
-        body = BODY_FAILED;
-        if (!(s->scope.flags & (WEIR_SCOPE_FAILED | WEIR_SCOPE_CANCELLED)))
-            body |= BODY_FAILED_FIRST;
+        body = BODY_FAILED | (s->scope.flags & WEIR_SCOPE_FAILED ? 0 : BODY_FAILED_FIRST);
         weir_scope_cancel(ctx->rt, &s->scope, (weir_reason){"the body of the scope failed", 0});
     }
     if (s->scope.n_children == 0)

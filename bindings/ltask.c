@@ -218,11 +218,15 @@ static void conclude(lua_State *L, ltask *t, weir_task_state state, int first)
     t->outcome = (uint8_t)state;
 }
 
-static int children_ended(lua_State *L, int status, lua_KContext failed)
+/* What the continuation needs to know of the body, in its KContext. */
+enum { BODY_FAILED = 1, BODY_FAILED_FIRST = 2 };
+
+static int children_ended(lua_State *L, int status, lua_KContext body)
 {
     ltask *t = lua_touserdata(L, 1);
     weir_scope *s = &t->task.scope;
     weir_task_state state = WEIR_TASK_DONE;
+    int failed = (body & BODY_FAILED) != 0, cancelled = 0;
     (void)status;
     if (t->permit != NULL) { /* the limit's slot: free for the next job from here */
         weir_permit_release(t->permit);
@@ -234,15 +238,12 @@ static int children_ended(lua_State *L, int status, lua_KContext failed)
         failed = 1;
     }
     if (failed) {
-        int cancelled = weir_scope_is_cancelled(s) && lerror_is_cancelled(L, 3);
+        cancelled = weir_scope_is_cancelled(s) && lerror_is_cancelled(L, 3);
         state = cancelled ? WEIR_TASK_CANCELLED : WEIR_TASK_FAILED;
-        if ((s->flags & WEIR_SCOPE_FAILED) && cancelled && lscope_push_first_error(L, t->ctx, s)) {
-            lua_replace(L, 3);
-            lua_settop(L, 3);
-            state = WEIR_TASK_FAILED;
-        }
-    } else if ((s->flags & WEIR_SCOPE_FAILED) && lscope_push_first_error(L, t->ctx, s)) {
-        lua_replace(L, 3);
+    }
+    if ((s->flags & WEIR_SCOPE_FAILED) && (cancelled || !(body & BODY_FAILED_FIRST)) &&
+        lscope_push_first_error(L, t->ctx, s)) {
+        lua_insert(L, 3);
         lua_settop(L, 3);
         state = WEIR_TASK_FAILED;
     }
@@ -254,13 +255,15 @@ static int body_ended(lua_State *L, int status, lua_KContext kctx)
 {
     ltask *t = lua_touserdata(L, 1);
     weir_scope *s = &t->task.scope;
-    int failed = status != LUA_OK && status != LUA_YIELD;
+    int body = 0;
     (void)kctx;
+    if (status != LUA_OK && status != LUA_YIELD)
+        body = BODY_FAILED | (s->flags & WEIR_SCOPE_FAILED ? 0 : BODY_FAILED_FIRST);
     if (s->n_children == 0)
-        return children_ended(L, LUA_OK, failed);
-    if (failed)
+        return children_ended(L, LUA_OK, body);
+    if (body & BODY_FAILED)
         weir_scope_cancel(t->ctx->rt, s, (weir_reason){"the task failed", 0});
-    return lwait_join_end(L, t, s, children_ended, failed);
+    return lwait_join_end(L, t, s, children_ended, body);
 }
 
 /* The body of every coroutine. Stack: task, function, arguments. */

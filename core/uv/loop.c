@@ -259,3 +259,8 @@ int weir_loop_step(weir_loop *loop)
 {
     return weir_loop_once(loop, 0);
 }
+
+const char *weir_loop_backend(void)
+{
+    return uv_version_string();
+}

@@ -34,6 +34,9 @@ int weir_loop_fd(weir_loop *loop);
 int weir_loop_timeout(weir_loop *loop);
 int weir_loop_step(weir_loop *loop);
 
+/* The version of libuv that the driver runs on. Static text. */
+const char *weir_loop_backend(void);
+
 /* --- descriptors ------------------------------------------------------------------- */
 enum { WEIR_READABLE = 1, WEIR_WRITABLE = 2, WEIR_HANGUP = 4 };
 typedef struct weir_poll weir_poll;

@@ -1,0 +1,367 @@
+/* host/main.c - the `weir` program: arguments, Lua state, the script as main task, exit code.
+ *
+ * All that can raise runs in pmain under one lua_pcall. The script is loaded first and then run
+ * as the main task of the runtime, so that every wait of the library works at its top level.
+ * Exit code, the first that applies: 128+n signal, 124 timeout, 3 deadlock, 1 script error or an
+ * unhandled failure of a detached task, 2 usage or unreadable script, 0.
+ */
+#include <errno.h>
+#include <lauxlib.h>
+#include <lualib.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "context.h"
+#include "embedded.h"
+#include "signals.h"
+
+int luaopen_weir_core(lua_State *L);
+int luaopen_cjson(lua_State *L);
+int luaopen_cjson_safe(lua_State *L);
+
+enum { EXIT_SCRIPT = 1, EXIT_USAGE = 2, EXIT_DEADLOCK = 3, EXIT_TIMEOUT = 124 };
+
+struct options {
+    int argc;
+    char **argv;
+    int script;     /* index of the script in argv, or 0 */
+    int n_chunks;   /* -e and -l, in order; their indices */
+    int *chunks;
+    double timeout; /* seconds; 0 is none */
+    int version, code;
+};
+
+static void print_help(FILE *to)
+{
+    fputs("usage: weir [options] [script [args]]\n"
+          "Run a Lua script whose top level is a task of the weir runtime.\n"
+          "\n"
+          "  -e CODE         run CODE (may be repeated; before the script)\n"
+          "  -l NAME         require NAME into a global (may be repeated)\n"
+          "  --timeout S     cancel everything after S seconds; exit code 124\n"
+          "  -v, --version   print the version\n"
+          "  -h, --help      print this\n"
+          "  -               read the script from standard input\n"
+          "  --              end of options\n"
+          "\n"
+          "weir busted [args] runs busted specs inside the runtime: their bodies may wait.\n"
+          "\n"
+          "The first SIGINT or SIGTERM cancels all tasks and leaves them 5 seconds to clean up;\n"
+          "the second ends the program at once.\n"
+          "Exit codes: 0 ok, 1 script error, 2 usage or unreadable script, 3 deadlock,\n"
+          "124 timeout, 128+n signal n.\n",
+          to);
+}
+
+static int usage(const char *problem, const char *what)
+{
+    fprintf(stderr, "weir: %s%s%s\ntry 'weir --help'\n", problem, what ? ": " : "",
+            what ? what : "");
+    return EXIT_USAGE;
+}
+
+/* 1 to go on, 0 to end with o->code. */
+static int parse(struct options *o)
+{
+    int i;
+    for (i = 1; i < o->argc && o->argv[i][0] == '-' && o->argv[i][1] != '\0'; i++) {
+        const char *a = o->argv[i];
+        const char *value = i + 1 < o->argc ? o->argv[i + 1] : NULL;
+        if (strcmp(a, "--") == 0) {
+            i++;
+            break;
+        }
+        if (strcmp(a, "-h") == 0 || strcmp(a, "--help") == 0) {
+            print_help(stdout);
+            return 0;
+        }
+        if (strcmp(a, "-v") == 0 || strcmp(a, "--version") == 0) {
+            o->version = 1;
+        } else if (strcmp(a, "-e") == 0 || strcmp(a, "-l") == 0) {
+            if (value == NULL) {
+                o->code = usage("an argument is missing after", a);
+                return 0;
+            }
+            o->chunks[o->n_chunks++] = i++;
+        } else if (strcmp(a, "--timeout") == 0 || strncmp(a, "--timeout=", 10) == 0) {
+            char *end = NULL;
+            if (a[9] == '=')
+                value = a + 10;
+            else
+                i++;
+            o->timeout = value != NULL ? strtod(value, &end) : -1;
+            if (value == NULL || *value == '\0' || *end != '\0' || !(o->timeout > 0) ||
+                !(o->timeout < 1e9)) {
+                o->code = usage("--timeout needs a number of seconds > 0, got",
+                                value ? value : "nothing");
+                return 0;
+            }
+        } else {
+            o->code = usage("unknown option", a);
+            return 0;
+        }
+    }
+    if (i < o->argc)
+        o->script = i;
+    return 1;
+}
+
+/* --- the state --------------------------------------------------------------------------- */
+
+static int load_embedded(lua_State *L)
+{
+    const struct weir_embedded *m = lua_touserdata(L, lua_upvalueindex(1));
+    if (luaL_loadbufferx(L, m->source, m->size, m->chunkname, "t") != LUA_OK)
+        return lua_error(L);
+    lua_pushstring(L, m->name);
+    lua_call(L, 1, 1);
+    return 1;
+}
+
+static void preload(lua_State *L)
+{
+    luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+    lua_pushcfunction(L, luaopen_weir_core);
+    lua_setfield(L, -2, "weir.core");
+    lua_pushcfunction(L, luaopen_cjson);
+    lua_setfield(L, -2, "cjson");
+    lua_pushcfunction(L, luaopen_cjson_safe);
+    lua_setfield(L, -2, "cjson.safe");
+    for (const struct weir_embedded *m = weir_embedded_modules; m->name != NULL; m++) {
+        lua_pushlightuserdata(L, (void *)(uintptr_t)m);
+        lua_pushcclosure(L, load_embedded, 1);
+        lua_setfield(L, -2, m->name);
+    }
+    lua_pop(L, 1);
+}
+
+#ifndef WEIR_LIBDIR
+#define WEIR_LIBDIR "lib" /* of the installation, seen from its prefix */
+#endif
+
+/* The connectors lie beside the binary: lua/ in the build tree, ../lib/lua/5.4 installed. */
+static void add_cpath(lua_State *L)
+{
+    char path[4096];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (n <= 0)
+        return;
+    path[n] = '\0';
+    char *slash = strrchr(path, '/');
+    if (slash == NULL)
+        return;
+    *slash = '\0';
+    lua_getglobal(L, "package");
+    lua_getfield(L, -1, "cpath");
+    lua_pushfstring(L, "%s/lua/?.so;%s/../%s/lua/5.4/?.so;%s", path, path, WEIR_LIBDIR,
+                    lua_tostring(L, -1));
+    lua_setfield(L, -3, "cpath");
+    lua_pop(L, 2);
+}
+
+/* os.exit([code]): at once, whatever runs. The state is not closed: tasks are on its stack. */
+static int os_exit(lua_State *L)
+{
+    int code = EXIT_SUCCESS;
+    if (lua_isboolean(L, 1))
+        code = lua_toboolean(L, 1) ? EXIT_SUCCESS : EXIT_FAILURE;
+    else
+        code = (int)luaL_optinteger(L, 1, EXIT_SUCCESS);
+    fflush(NULL);
+    exit(code);
+}
+
+static void set_arg(lua_State *L, const struct options *o)
+{
+    int script = o->script != 0 ? o->script : o->argc;
+    lua_createtable(L, o->argc - script, script + 1);
+    for (int i = 0; i < o->argc; i++) {
+        lua_pushstring(L, o->argv[i]);
+        lua_rawseti(L, -2, i - script);
+    }
+    lua_setglobal(L, "arg");
+}
+
+/* --- the program ----------------------------------------------------------------------------- */
+
+static int require_global(lua_State *L)
+{
+    const char *name = lua_tostring(L, lua_upvalueindex(1));
+    lua_getglobal(L, "require");
+    lua_pushstring(L, name);
+    lua_call(L, 1, 1);
+    lua_setglobal(L, name);
+    return 0;
+}
+
+/* Push the functions of the program; 0 or an exit code after a message. */
+static int load_program(lua_State *L, const struct options *o)
+{
+    for (int i = 0; i < o->n_chunks; i++) {
+        const char *option = o->argv[o->chunks[i]], *text = o->argv[o->chunks[i] + 1];
+        if (option[1] == 'l') {
+            lua_pushstring(L, text);
+            lua_pushcclosure(L, require_global, 1);
+        } else if (luaL_loadbufferx(L, text, strlen(text), "=(command line)", "t") != LUA_OK) {
+            fprintf(stderr, "weir: %s\n", lua_tostring(L, -1));
+            return EXIT_SCRIPT;
+        }
+    }
+    const char *script = o->script != 0 ? o->argv[o->script] : NULL;
+    if (script == NULL && o->n_chunks == 0 && !o->version) {
+        if (isatty(STDIN_FILENO))
+            return usage("no script", NULL);
+        script = "-";
+    }
+    if (script == NULL)
+        return 0;
+    if (strcmp(script, "busted") == 0 && access(script, R_OK) != 0) {
+        /* A call, not a tail call: the runner looks at the function that called it. */
+        static const char runner[] = "local run = require 'busted.runner'\n"
+                                     "run { standalone = false }\n"
+                                     "return\n";
+        return luaL_loadbufferx(L, runner, sizeof runner - 1, "=busted", "t") == LUA_OK
+                   ? 0
+                   : EXIT_SCRIPT;
+    }
+    const char *file = strcmp(script, "-") == 0 ? NULL : script;
+    int rc = luaL_loadfile(L, file);
+    if (rc != LUA_OK) {
+        fprintf(stderr, "weir: %s\n", lua_tostring(L, -1));
+        return rc == LUA_ERRFILE ? EXIT_USAGE : EXIT_SCRIPT;
+    }
+    return 0;
+}
+
+/* The main task's body: the functions at 1 .. n, one after the other; the last, the script, gets
+ * the arguments. Stack: n, functions. */
+static int next_chunk(lua_State *L, int status, lua_KContext done)
+{
+    int n = (int)lua_tointeger(L, 1);
+    (void)status;
+    lua_settop(L, n + 1);
+    if (done == n)
+        return 0;
+    lua_pushvalue(L, (int)done + 2);
+    int n_args = 0;
+    if (done + 1 == n) { /* arg[1] .. arg[#arg] */
+        lua_getglobal(L, "arg");
+        int arg = lua_gettop(L);
+        if (lua_istable(L, arg)) {
+            n_args = (int)lua_rawlen(L, arg);
+            luaL_checkstack(L, n_args, "too many arguments");
+            for (int i = 1; i <= n_args; i++)
+                lua_rawgeti(L, arg, i);
+        }
+        lua_remove(L, arg);
+    }
+    lua_callk(L, n_args, 0, done + 1, next_chunk);
+    return next_chunk(L, LUA_OK, done + 1);
+}
+
+static int program(lua_State *L)
+{
+    return next_chunk(L, LUA_OK, 0);
+}
+
+/* Print an error of the main task and say with which code to exit. */
+static int failed(lua_State *L, int task)
+{
+    int error = lua_gettop(L);
+    const char *kind = lerror_kind(L, error);
+    if (host_signals_cause() != 0 && strcmp(kind, "cancelled") == 0)
+        return EXIT_SCRIPT; /* asked for; the caller knows the code */
+    fflush(stdout);
+    fprintf(stderr, "weir: %s\n", luaL_tolstring(L, error, NULL));
+    if (strcmp(kind, "deadlock") != 0 && lua_getfield(L, task, "traceback") == LUA_TSTRING)
+        fprintf(stderr, "%s\n", lua_tostring(L, -1));
+    return strcmp(kind, "deadlock") == 0 ? EXIT_DEADLOCK : EXIT_SCRIPT;
+}
+
+static int pmain(lua_State *L)
+{
+    struct options *o = lua_touserdata(L, 1);
+    luaL_openlibs(L);
+    preload(L);
+    add_cpath(L);
+    lua_getglobal(L, "os");
+    lua_pushcfunction(L, os_exit);
+    lua_setfield(L, -2, "exit");
+    lua_settop(L, 0);
+    set_arg(L, o);
+
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "weir.core");
+    lua_call(L, 1, 0);
+    lbox *box = lbox_of(L);
+    lcontext *ctx = box->own;
+
+    lua_pushcfunction(L, program);
+    lua_pushinteger(L, 0);
+    o->code = load_program(L, o);
+    if (o->code != 0)
+        return 0;
+    int n = lua_gettop(L) - 2;
+    lua_pushinteger(L, n);
+    lua_replace(L, 2);
+    if (n == 0)
+        return 0;
+
+    int rc = host_signals_start(ctx->rt, o->timeout);
+    if (rc != 0)
+        return luaL_error(L, "cannot watch signals: %s", weir_error_text(rc));
+    ltask *t = lrun_main(L, ctx, n + 1);
+    host_signals_stop();
+    int task = lua_gettop(L);
+    if (t->task.state != WEIR_TASK_DONE) {
+        if (ltask_push_values(L, task, t) == 0)
+            lua_pushnil(L);
+        o->code = failed(L, task);
+    }
+    if (o->code != EXIT_DEADLOCK && box->deadlocked)
+        o->code = EXIT_DEADLOCK;
+    if (o->code == 0 && box->n_unhandled > 0)
+        o->code = EXIT_SCRIPT;
+    int cause = host_signals_cause();
+    if (cause != 0)
+        o->code = cause > 0 ? 128 + cause : EXIT_TIMEOUT;
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {.argc = argc, .argv = argv};
+    o.chunks = calloc((size_t)argc + 1, sizeof *o.chunks);
+    if (o.chunks == NULL) {
+        fputs("weir: not enough memory\n", stderr);
+        return EXIT_SCRIPT;
+    }
+    if (!parse(&o)) {
+        free(o.chunks);
+        return o.code;
+    }
+    if (o.version)
+        printf("weir %s (%s, libuv %s)\n", WEIR_VERSION, LUA_RELEASE, weir_loop_backend());
+    lua_State *L = luaL_newstate();
+    if (L == NULL) {
+        fputs("weir: not enough memory\n", stderr);
+        free(o.chunks);
+        return EXIT_SCRIPT;
+    }
+    lua_pushcfunction(L, pmain);
+    lua_pushlightuserdata(L, &o);
+    if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
+        fprintf(stderr, "weir: %s\n", luaL_tolstring(L, -1, NULL));
+        o.code = EXIT_SCRIPT;
+    }
+    lua_close(L);
+    free(o.chunks);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "weir: cannot write to standard output: %s\n", strerror(errno));
+        o.code = o.code != 0 ? o.code : EXIT_SCRIPT;
+    }
+    return o.code;
+}

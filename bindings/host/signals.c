@@ -1,0 +1,96 @@
+/* host/signals.c - signals: the first one is delivered to the loop, the second one ends it all.
+ *
+ * A busy script never comes back to the loop, so the last word is spoken in the handler itself,
+ * which may only call what is safe there. The loop's own handler stays installed below ours and
+ * gets every signal that is not the last. The alarm clock is the operating system's: it neither
+ * keeps the loop alive nor hides a deadlock.
+ */
+#include <math.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/time.h>
+#include <unistd.h>
+#include <weir/loop.h>
+
+#include "signals.h"
+
+static const int watched[] = {SIGINT, SIGTERM, SIGALRM};
+enum { N_WATCHED = sizeof watched / sizeof *watched };
+
+/* A process has one set of signal dispositions: this is the one state that cannot be elsewhere. */
+static volatile sig_atomic_t cause; /* see host_signals_cause */
+static struct sigaction below[N_WATCHED];
+static weir_signal *signals[N_WATCHED];
+
+static void alarm_after(double seconds)
+{
+    double whole = floor(seconds);
+    struct itimerval t = {{0, 0}, {(time_t)whole, (suseconds_t)((seconds - whole) * 1e6)}};
+    if (t.it_value.tv_sec == 0 && t.it_value.tv_usec == 0)
+        t.it_value.tv_usec = 1;
+    setitimer(ITIMER_REAL, &t, NULL);
+}
+
+static void handle(int signum)
+{
+    if (cause != 0) { /* the second signal, or the end of the grace */
+        static const char text[] = "weir: stopped at once\n";
+        ssize_t n = write(STDERR_FILENO, text, sizeof text - 1);
+        (void)n;
+        _exit(cause > 0 ? 128 + cause : 124);
+    }
+    cause = signum == SIGALRM ? -1 : signum;
+    alarm_after(HOST_GRACE);
+    for (int i = 0; i < N_WATCHED; i++)
+        if (watched[i] == signum && below[i].sa_handler != SIG_DFL &&
+            below[i].sa_handler != SIG_IGN)
+            below[i].sa_handler(signum);
+}
+
+static void deliver(weir_signal *s, int signum, void *data)
+{
+    weir_runtime *rt = data;
+    (void)s;
+    weir_scope_cancel(rt, weir_root(rt),
+                      (weir_reason){signum == SIGINT    ? "SIGINT"
+                                    : signum == SIGTERM ? "SIGTERM"
+                                                        : "timeout",
+                                    0});
+}
+
+int host_signals_start(weir_runtime *rt, double timeout)
+{
+    signal(SIGPIPE, SIG_IGN);
+    for (int i = 0; i < N_WATCHED; i++) {
+        struct sigaction sa;
+        int rc = weir_signal_new(rt, watched[i], deliver, rt, &signals[i]);
+        if (rc != 0)
+            return rc;
+        memset(&sa, 0, sizeof sa);
+        sa.sa_handler = handle;
+        sa.sa_flags = SA_RESTART;
+        sigfillset(&sa.sa_mask);
+        sigaction(watched[i], &sa, &below[i]);
+    }
+    if (timeout > 0)
+        alarm_after(timeout);
+    return 0;
+}
+
+void host_signals_stop(void)
+{
+    struct itimerval none = {{0, 0}, {0, 0}};
+    setitimer(ITIMER_REAL, &none, NULL);
+    for (int i = 0; i < N_WATCHED; i++) {
+        if (signals[i] == NULL)
+            continue;
+        sigaction(watched[i], &below[i], NULL);
+        weir_signal_free(signals[i]);
+        signals[i] = NULL;
+    }
+}
+
+int host_signals_cause(void)
+{
+    return cause;
+}

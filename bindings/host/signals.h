@@ -1,0 +1,20 @@
+/* host/signals.h - how the program is asked to stop: signals and --timeout. */
+#ifndef WEIR_HOST_SIGNALS_H
+#define WEIR_HOST_SIGNALS_H
+#include <weir/runtime.h>
+
+/* Seconds that cleanup has after the first signal. */
+#define HOST_GRACE 5
+
+/* Watch SIGINT and SIGTERM: the first cancels the root scope with the signal's name, the second,
+ * or the end of the grace, ends the process from the handler. SIGPIPE is ignored. `timeout` > 0
+ * seconds: the same cancel with the reason "timeout". 0 or a negative code. */
+int host_signals_start(weir_runtime *rt, double timeout);
+
+/* Stop watching; the runtime can be freed. */
+void host_signals_stop(void);
+
+/* What asked the program to stop: a signal's number, -1 for the timeout, 0 for nothing. */
+int host_signals_cause(void);
+
+#endif
