@@ -14,6 +14,7 @@ local map = require "weir.map"
 local fanout = { map = map.map, each = map.each }
 
 local collecting <const> = { collect = true }
+local unneeded <const> = "not needed any more" -- the reason of our cancels
 
 -- --- elements --------------------------------------------------------------------------------
 
@@ -26,7 +27,7 @@ local function check_elements(list, op, least)
   if math.type(n) ~= "integer" or n < 0 then
     core.misuse(op, "'list.n' must be an integer >= 0, got %s", tostring(n))
   elseif n < least then
-    core.misuse(op, "'list' must have an element, it is empty")
+    core.misuse(op, "'list' must have an element, got an empty one")
   end
   local elements, tasks = { n = n }, nil
   for i = 1, n do
@@ -72,7 +73,7 @@ end
 local releasing = {
   __close = function(tasks)
     for i = 1, #tasks do
-      tasks[i]:cancel("not needed any more")
+      tasks[i]:cancel(unneeded)
     end
     core.shield(math.huge, join, tasks)
   end,
@@ -102,17 +103,25 @@ function fanout.all(list)
   local n <const> = elements.n
   local results, stored, children = { n = n }, 0, {}
 
-  local function run(i)
-    local element = elements[i]
-    if type(element) == "function" then
-      results[i] = element()
-    else
-      results[i] = follow(element)
-    end
-    stored = stored + 1
-  end
-
   core.scope(function(scope)
+    -- A child that is cancelled by itself fails no scope, but then there is nothing to wait for.
+    local watch <const> = setmetatable({}, { __close = function(_, err)
+      if err ~= nil and core.kind(err) == "cancelled" then
+        scope:cancel(unneeded)
+      end
+    end })
+
+    local function run(i)
+      local _ <close> = watch
+      local element = elements[i]
+      if type(element) == "function" then
+        results[i] = element()
+      else
+        results[i] = follow(element)
+      end
+      stored = stored + 1
+    end
+
     local _ <close> = release(tasks)
     for i = 1, n do
       children[i] = scope:spawn(run, i)
@@ -121,7 +130,7 @@ function fanout.all(list)
       scope:join()
     end
   end)
-  if stored < n then -- one was cancelled by somebody else, which fails no scope
+  if stored < n then
     for i = 1, n do
       children[i]:await()
     end
@@ -153,11 +162,11 @@ function fanout.race(list)
   return core.scope(collecting, function(scope)
     local _ <close> = release(tasks)
     spawn_all(scope, elements)
-    local first = scope:next()
-    if first.status == "done" then
-      scope:cancel("not needed any more")
+    local outcome = table.pack(scope:next():pawait())
+    if outcome[1] then
+      scope:cancel(unneeded)
     end
-    return first:await()
+    return pass(table.unpack(outcome, 1, outcome.n))
   end)
 end
 
@@ -183,7 +192,7 @@ function fanout.any(list)
     for child in scope.next, scope do
       local outcome = table.pack(child:pawait())
       if outcome[1] then
-        scope:cancel("not needed any more")
+        scope:cancel(unneeded)
         return table.unpack(outcome, 2, outcome.n)
       end
       errors.n = errors.n + 1
@@ -219,7 +228,7 @@ function fanout.quorum(n, list)
       if ok then
         succeeded[#succeeded + 1], values[i] = i, value
         if #succeeded == n then
-          scope:cancel("not needed any more")
+          scope:cancel(unneeded)
           return
         end
       else
@@ -241,27 +250,47 @@ end
 
 --- Iterate over outcomes as they come: `for index, ok, value_or_error in weir.iter{...} do`.
 --- Leaving the loop cancels and joins the rest, by the loop's closing value. (Lua 5.4.4 closes
---- it only when the function returns if the loop is left by `break` and a function inside the
---- loop captures a loop variable; with a function of its own around the loop it is prompt.)
+--- it only when the function returns, if the loop is left by `break` and a function inside it
+--- captures a loop variable; with a function of its own around the loop that is prompt.)
 ---@async
 ---@param list (fun(): any)[]|weir.Task[]
 ---@return async fun(): integer?, boolean, any
 function fanout.iter(list)
   local elements, tasks = check_elements(list, "weir.iter", 0)
-  local scope, index
+  local scope, index, ended
+  local rest, first = {}, 1 -- the children not yet asked for when the scope ends
+
+  -- The scope is a task's, because the loop's body does not run inside a function of ours. It
+  -- ends with its last child, asked for or not, so that a loop given up holds nothing up.
   local owner = core.spawn(function()
     local _ <close> = release(tasks)
     core.scope(collecting, function(inner)
       index = spawn_all(inner, elements)
       scope = inner
+      inner:join()
+      for child in inner.next, inner do
+        rest[#rest + 1] = child
+      end
+      ended = true
     end)
   end)
 
-  local function step()
+  local function take()
     while not scope do
       core.checkpoint()
     end
-    local child = scope:next()
+    if first > #rest and not ended then
+      local child = scope:next()
+      if child or not ended then
+        return child
+      end
+    end
+    first = first + 1
+    return rest[first - 1]
+  end
+
+  local function step()
+    local child = take()
     if child then
       local ok, value = child:pawait()
       return index[child], ok, value

@@ -12,7 +12,7 @@
 local core = require "weir.core"
 
 local checkpoint <const> = core.checkpoint
-local with <const> = core.methods.semaphore.with
+local with <const> = core.limit_with
 
 ---@class weir.map
 local map = {}
@@ -83,14 +83,18 @@ local function grow(job)
   job.scope:spawn(job.work, job)
 end
 
--- `run` in a slot of the job's limit. More slots than workers: the limit was resized.
+-- `run` in a slot of the job's limit. When the limit was resized there are too few workers for
+-- its slots: looked at with every eighth part of them that began a job, which is soon enough.
 local function in_slot(job, run)
-  local sem <const>, n <const> = job.sem, job.n
+  local slots <const>, n <const> = job.slots, job.n
+  local period <const> = 1 + slots.limit // 8
   return function(item, i)
-    if job.workers < n and job.workers < sem.capacity then
-      grow(job)
+    if i % period == 0 then
+      for _ = job.workers + 1, math.min(slots.limit, n) do
+        grow(job)
+      end
     end
-    return with(sem, run, item, i)
+    return with(slots, run, item, i)
   end
 end
 
@@ -111,7 +115,7 @@ local function in_slot_by_turn(job, run)
     return run(item, i)
   end
   return function(item, i)
-    return with(job.sem, start, item, i)
+    return with(job.slots, start, item, i)
   end
 end
 
@@ -129,7 +133,7 @@ local function compose(job, fn)
       return value
     end
   end
-  if job.sem then
+  if job.slots then
     run = job.items and in_slot(job, run) or in_slot_by_turn(job, run)
   end
   if not errors and (ordered or not results) then
@@ -183,7 +187,7 @@ end
 -- it raises: it is not asked again.
 local function work_source(job)
   local pull <const>, run <const>, results <const> = job.pull, job.run, job.store
-  local at_once <const> = not job.sem
+  local at_once <const> = not job.slots
   local left = budget
   job.standby = false
   while not job.pulling do
@@ -213,27 +217,25 @@ local function work_source(job)
   job.workers = job.workers - 1
 end
 
--- Run `fn` over `source`; `keep` its values. `sem` is the semaphore of a limit, or nil.
-local function run_all(op, source, fn, options, keep, sem)
+-- Run `fn` over `source`; `keep` its values. `slots` is the limit that gives the slots, or nil.
+local function run_all(op, source, fn, options, keep, slots)
   local n, pull = check_source(source, op)
-  if type(fn) ~= "function" then
-    core.misuse(op, "'fn' must be a function, got %s", type(fn))
-  end
-  options = check_options(options, op, sem and known_by_limit or known)
-  local limit <const> = sem and math.huge or core.check_count(options.limit, op, "limit", 64, true)
+  core.check_function(fn, op, "fn")
+  options = check_options(options, op, slots and known_by_limit or known)
+  local limit <const> = slots and math.huge or core.check_count(options.limit, op, "limit", 64, true)
   local progress, owned = open_progress(options.progress, n)
   local _ <close> = owned
   local job = {
     items = n and source, n = n, pull = pull, work = n and work_array or work_source,
     results = keep and { n = 0 } or nil, ordered = options.ordered ~= false,
     errors = options.on_error == "collect" and { n = 0 } or nil,
-    progress = progress, limit = limit, sem = sem,
+    progress = progress, limit = limit, slots = slots,
     taken = 0, workers = 0, standby = false, pulling = false, turn = nil,
   }
   job.run, job.store = compose(job, fn)
   core.scope(function(scope)
     job.scope = scope
-    local workers = n and math.min(n, limit, sem and math.max(1, sem.capacity) or math.huge) or 1
+    local workers = n and math.min(n, limit, slots and math.max(1, slots.limit) or math.huge) or 1
     for _ = 1, workers do
       grow(job)
     end
@@ -283,12 +285,12 @@ local limit <const> = core.methods.limit
 
 --- As weir.map, each job in a slot of the limit, which others may use at the same time.
 function limit:map(source, fn, options)
-  return run_all("limit:map", source, fn, options, true, core.limit_semaphore(self))
+  return run_all("limit:map", source, fn, options, true, self)
 end
 
 --- As weir.each, each job in a slot of the limit.
 function limit:each(source, fn, options)
-  local _, errors = run_all("limit:each", source, fn, options, false, core.limit_semaphore(self))
+  local _, errors = run_all("limit:each", source, fn, options, false, self)
   return errors
 end
 
