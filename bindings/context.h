@@ -214,6 +214,8 @@ void ltask_push_settled(lua_State *L, int index, ltask *t);
 void lscope_add_error(lua_State *L, lcontext *ctx, weir_scope *blamed, int index, ltask *t);
 /* Push errors[1].error of scope `s`; 0 if there is none. */
 int lscope_push_first_error(lua_State *L, lcontext *ctx, weir_scope *s);
+/* weir.run(fn, ...) inside a task: a scope. */
+int lscope_run(lua_State *L);
 /* Set or take the reason of a cancel from the value at `index`. */
 int lscope_cancel(lua_State *L, lcontext *ctx, weir_scope *s, int index);
 void lscope_drop_reason(lua_State *L, weir_scope *s);

@@ -149,13 +149,18 @@ ltask *lrun_main(lua_State *L, lcontext *ctx, int nargs)
     return t;
 }
 
-/* weir.run(fn, ...) -> what fn returns, once everything it started has ended. */
+/* weir.run(fn, ...) -> what fn returns, once everything it started has ended. In a task: a scope,
+ * so that one script runs under the weir program and under plain Lua. */
 static int core_run(lua_State *L)
 {
     lcontext *ctx = lcontext_here(L);
     lcheck_function(L, 1, "weir.run", "fn");
+    if (ltask_current(ctx) != NULL)
+        return lscope_run(L);
     if (ctx->running)
-        return lerror_raise(L, "misuse", "weir.run", "the runtime runs already; this is not a task");
+        return lerror_raise(L, "misuse", "weir.run",
+                            "the runtime runs already, and this is a callback, not a task; "
+                            "weir.detach starts one");
     ltask *t = lrun_main(L, ctx, lua_gettop(L) - 1);
     if (t->task.state == WEIR_TASK_DONE)
         return ltask_push_values(L, -1, t);

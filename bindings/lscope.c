@@ -172,6 +172,11 @@ static int scoped(lua_State *L, const char *op, int fn, uint64_t timeout, int is
     return body_ended(L, lua_pcallk(L, lua_gettop(L) - 3, LUA_MULTRET, 2, 0, body_ended), 0);
 }
 
+int lscope_run(lua_State *L)
+{
+    return scoped(L, "weir.run", 1, WEIR_FOREVER, 0, 0, 0, 0);
+}
+
 static const char *const scope_options[] = {"timeout", "deadline", "name", "collect", NULL};
 
 /* weir.scope([opts,] fn) -> what fn(scope) returns, once all its children have ended. */
