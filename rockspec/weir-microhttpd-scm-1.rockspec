@@ -28,6 +28,7 @@ build = {
       incdirs = { "$(MICROHTTPD_INCDIR)", "core/include", "bindings/include" },
       libdirs = { "$(MICROHTTPD_LIBDIR)" },
       sources = {
+        "bindings/http/mhd.c",
         "bindings/http/mhd_connection.c",
         "bindings/http/mhd_head.c",
         "bindings/http/mhd_request.c",

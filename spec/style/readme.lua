@@ -12,9 +12,9 @@ assert(#wanted > 0, "the example says nothing about what it prints")
 
 local name <const> = os.tmpname()
 local script = assert(io.open(name, "w"))
-script:write(example)
+script:write("require('weir.test').run(function()\n", example, "end)\n")
 script:close()
-local pipe = assert(io.popen(("'%s' --virtual-time '%s' 2>&1"):format(os.getenv("WEIR"), name)))
+local pipe = assert(io.popen(("'%s' '%s' 2>&1"):format(os.getenv("WEIR"), name)))
 local got = {}
 for line in pipe:lines() do got[#got + 1] = (line:gsub("%s+", " ")) end
 local ok = pipe:close()
