@@ -6,7 +6,7 @@
  */
 #include <weir/graph.h>
 
-#include "../../core/sched/internal.h"
+#include "sched/internal.h"
 
 #include "check.h"
 #include "programs.h"

@@ -5,7 +5,7 @@
  * the next turn, before all others. Every fire is compared as it happens, and sets and unsets
  * timers from inside the callback. The clock is the test's own.
  */
-#include "../../core/sched/internal.h"
+#include "sched/internal.h"
 
 #include "check.h"
 
@@ -130,7 +130,7 @@ static uint64_t odd_deadline(bed *b, uint64_t bits)
     case 1:
         return now + check_below(&r, 4);
     case 2:
-        return now > UINT64_MAX - span ? UINT64_MAX - 1 - span % 3 : now + span;
+        return span > UINT64_MAX - now ? UINT64_MAX - 1 - span % 3 : now + span;
     case 3: {
         uint64_t border = ((now >> shift) + 1 + check_below(&r, 3)) << shift;
         return border + check_below(&r, 3) - 1;
@@ -239,7 +239,7 @@ static void apply(bed *b, const op *o)
     case 7: { /* some time, then a turn */
         check_random r = {o->bits};
         span = check_span(&r, 40);
-        b->clock = b->clock > UINT64_MAX - 2 - span ? UINT64_MAX - 2 : b->clock + span;
+        b->clock = span > UINT64_MAX - 1 - b->clock ? UINT64_MAX - 1 : b->clock + span;
         turn(b);
         break;
     }
