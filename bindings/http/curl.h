@@ -249,6 +249,8 @@ int weir__client_starve(weir_client *c, weir_transfer *t);
 CURLM *weir__client_multi(weir_client *c);
 void weir__client_drop_multi(weir_client *c);
 void weir__client_init_loop(weir_client *c);
+/* Nothing is under way: stop watching idle sockets soon, unless something begins. */
+void weir__client_linger(weir_client *c);
 /* After any call into curl that may have ended transfers. */
 void weir__client_after(weir_client *c, CURLMcode rc);
 void weir__client_close(weir_client *c);

@@ -64,6 +64,7 @@ static void push_error(lua_State *L, const weir_transfer *t, const char *op, con
 {
     const weir_lua_api *api = t->client->api;
     const char *name = NULL, *kind = "network";
+    long system = 0;
 
     switch (t->fault) {
     case FAULT_NAME:
@@ -107,7 +108,10 @@ static void push_error(lua_State *L, const weir_transfer *t, const char *op, con
         break;
     default:
         kind = describe(t, &name);
-        if (t->message[0] != '\0')
+        curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &system);
+        if (t->code == CURLE_COULDNT_CONNECT && system != 0)
+            api->push_error(L, kind, op, "%s: %s (%s)", url, t->message, strerror((int)system));
+        else if (t->message[0] != '\0')
             api->push_error(L, kind, op, "%s: %s", url, t->message);
         else
             api->push_error(L, kind, op, "%s: %s", url, curl_easy_strerror(t->code));

@@ -107,6 +107,7 @@ void weir__client_withdraw(weir_client *c, weir_transfer *t)
         o->held--;
         refill(c, o);
         admit(c);
+        weir__client_linger(c);
     }
 }
 

@@ -2,8 +2,9 @@
  *
  * curl lets go of a socket after every answer and asks for it again with the next request. To
  * pass that on would cost two system calls a request, so a socket that curl wants nothing of
- * stays watched for a moment (LINGER): the next request finds it as it needs it. If something
- * happens on it meanwhile, or nothing is asked for, it is not watched any more.
+ * stays watched: the next request finds it as it needs it. If something happens on it meanwhile,
+ * or no request is under way for a moment (LINGER), it is watched no more, so that it does not
+ * keep an idle loop alive.
  *
  * A socket's poll is made when curl opens it (a failure there fails one transfer) and freed
  * before it is closed. Descriptors that curl opens for itself are only seen when it wants them
@@ -15,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define LINGER (WEIR_SECOND / 500)
+#define LINGER (WEIR_SECOND / 200)
 
 static weir_socket *find(const weir_client *c, int fd)
 {
@@ -118,9 +119,8 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *data, void *s
         if (s->is_foreign) {
             socket_free(s);
         } else if (s->watched != 0 && !weir_link_is_linked(&s->idle)) {
-            if (weir_list_is_empty(&c->idle))
-                c->api->timer_set(c->rt, &c->linger, c->api->after(c->rt, LINGER));
             weir_list_push(&c->idle, &s->idle);
+            weir__client_linger(c);
         }
         return 0;
     }
@@ -136,12 +136,18 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *data, void *s
     return 0;
 }
 
-/* Those that are in use again have left the list; the others wait one more turn of the timer
- * only if they came after it was set, which does no harm. */
+void weir__client_linger(weir_client *c)
+{
+    if (c->held == 0 && !weir_list_is_empty(&c->idle) && !weir_timer_is_set(&c->linger))
+        c->api->timer_set(c->rt, &c->linger, c->api->after(c->rt, LINGER));
+}
+
 static void lingered(weir_runtime *rt, weir_timer *timer)
 {
     weir_client *c = weir_container(timer, weir_client, linger);
     (void)rt;
+    if (c->held > 0)
+        return; /* the last of them sets the timer again */
     for (weir_link *k; (k = weir_list_pop(&c->idle)) != NULL;)
         watch(weir_container(k, weir_socket, idle), 0);
 }
