@@ -330,7 +330,7 @@ static uint32_t check_max_conns(lua_State *L, lua_Integer asked)
     }
     if (asked > most - SPARE_FDS)
         api->raise(L, "misuse", HTTPD_SERVE,
-                   "max_connections: expected at most %I under this process's limit of %I "
+                   "'max_connections' must be at most %I under this process's limit of %I "
                    "descriptors, got %I",
                    (LUAI_UACINT)(most - SPARE_FDS), (LUAI_UACINT)most, (LUAI_UACINT)asked);
     return (uint32_t)asked;
@@ -350,7 +350,7 @@ static size_t keep_escapes(void *cls, struct MHD_Connection *mhd, char *text)
     return strlen(text); /* they are decoded when the request becomes a table */
 }
 
-static void start_daemon(httpd_server *s, int fd, double idle)
+static void start_daemon(httpd_server *s, int fd)
 {
     size_t pool = s->max_header * 2 > POOL_SIZE ? s->max_header * 2 : POOL_SIZE;
     s->daemon = MHD_start_daemon(
@@ -360,7 +360,7 @@ static void start_daemon(httpd_server *s, int fd, double idle)
         MHD_OPTION_NOTIFY_COMPLETED, weir__httpd_on_completed, s, MHD_OPTION_UNESCAPE_CALLBACK,
         keep_escapes, NULL, MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->max_conns,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, pool, MHD_OPTION_CONNECTION_TIMEOUT,
-        to_seconds(idle), MHD_OPTION_NONCE_NC_SIZE, 0u, MHD_OPTION_END);
+        s->timeout, MHD_OPTION_NONCE_NC_SIZE, 0u, MHD_OPTION_END);
     /* A start that fails late has closed the socket, an early one has not. */
     if (s->daemon == NULL && fcntl(fd, F_GETFD) != -1)
         close(fd);
@@ -379,7 +379,7 @@ static int server_listen(lua_State *L)
     luaL_checktype(L, 1, LUA_TFUNCTION);
     to_len = to_address(host, (uint16_t)port, &to);
     if (to_len == 0)
-        return api->raise(L, "misuse", HTTPD_SERVE, "host: expected an IP address, got '%s'",
+        return api->raise(L, "misuse", HTTPD_SERVE, "'host' must be an IP address, got '%s'",
                           host);
     s = lua_newuserdatauv(L, sizeof *s, 1);
     memset(s, 0, sizeof *s);
@@ -387,6 +387,7 @@ static int server_listen(lua_State *L)
     s->max_conns = check_max_conns(L, luaL_checkinteger(L, 5));
     s->max_header = (size_t)luaL_checkinteger(L, 6);
     s->max_body = (size_t)luaL_checkinteger(L, 7);
+    s->timeout = to_seconds(idle);
     s->idle = idle > 1e9 ? WEIR_FOREVER : (uint64_t)(idle * 1e9);
     weir_list_init(&s->conns);
     weir_list_init(&s->ready);
@@ -402,7 +403,7 @@ static int server_listen(lua_State *L)
     if (fd < 0)
         return api->raise(L, "network", HTTPD_SERVE, "cannot listen on %s port %d: %s", host,
                           (int)port, strerror(errno));
-    start_daemon(s, fd, idle);
+    start_daemon(s, fd);
     if (s->daemon == NULL)
         return api->raise(L, "network", HTTPD_SERVE, "libmicrohttpd did not start: %s",
                           strerror(errno));

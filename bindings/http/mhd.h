@@ -34,7 +34,8 @@ typedef enum httpd_phase {
     HTTPD_LOST       /* to be closed at libmicrohttpd's next look -> IDLE, and the end */
 } httpd_phase;
 
-/* The Lua side of one request: held by its task alone, to be closed when the task ends. */
+/* The Lua side of one request: held by its task alone, closed when the task ends or, if it
+ * never ran, when it is collected. */
 typedef struct httpd_box {
     httpd_conn *conn;              /* NULL once answered or lost */
     struct MHD_Response *response; /* being built; destroyed on close if that failed */
@@ -56,6 +57,7 @@ struct httpd_conn {
     uint8_t suspended; /* in libmicrohttpd; it sees no hang-up then */
     uint8_t watching;  /* `hangup` is armed */
     uint8_t is_head;   /* the method is HEAD */
+    uint8_t is_1_0;    /* the client speaks HTTP/1.0 */
     uint8_t finished;  /* streaming: no more data will come */
 
     char *target; /* as received, 0-terminated; kept for the next request */
@@ -88,7 +90,8 @@ struct httpd_server {
     weir_list conns, ready, slow;
     uint32_t n_conns, max_conns, n_active; /* active: requests that a task has */
     size_t max_header, max_body;
-    uint64_t idle; /* ns for a whole request head; WEIR_FOREVER is no limit */
+    uint64_t idle;    /* ns for a whole request head; WEIR_FOREVER is no limit */
+    unsigned timeout; /* seconds without progress of a body or an answer; 0 is no limit */
     uint16_t port;
     uint8_t listening, draining, kicked, at_end;
     httpd_stats n;

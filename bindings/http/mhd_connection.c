@@ -322,6 +322,7 @@ static enum MHD_Result on_head(httpd_conn *c, const char *method, const char *ve
     s->n.requests++;
     c->method = method;
     c->is_head = strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
+    c->is_1_0 = strcmp(version, MHD_HTTP_VERSION_1_0) == 0;
     status = weir__httpd_check_head(c, version, &size);
     if (status != 0)
         return refused(c, status);
@@ -389,13 +390,24 @@ enum MHD_Result weir__httpd_on_request(void *cls, struct MHD_Connection *mhd, co
 
 /* --- the body of a response -------------------------------------------------------------- */
 
+/* libmicrohttpd may lose sight of a connection that was ended by its content reader, until
+ * something else happens to it. One with a timeout of its own is looked at in every run. */
+static void close_soon(httpd_conn *c)
+{
+    MHD_set_connection_option(c->mhd, MHD_CONNECTION_OPTION_TIMEOUT,
+                              c->server->timeout == 1 ? 2u : 1u);
+    weir__httpd_kick(c->server);
+}
+
 ssize_t weir__httpd_on_read(void *cls, uint64_t position, char *buffer, size_t max)
 {
     httpd_conn *c = cls;
     size_t n = c->len < max ? c->len : max;
     (void)position;
-    if (c->phase == HTTPD_LOST)
+    if (c->phase == HTTPD_LOST) {
+        close_soon(c);
         return MHD_CONTENT_READER_END_WITH_ERROR;
+    }
     if (n > 0) {
         memcpy(buffer, c->data, n);
         c->data += n;
@@ -407,8 +419,11 @@ ssize_t weir__httpd_on_read(void *cls, uint64_t position, char *buffer, size_t m
         }
         return (ssize_t)n;
     }
-    if (c->finished)
+    if (c->finished) {
+        if (c->is_1_0) /* not chunked: the end of the body is the end of the connection */
+            close_soon(c);
         return MHD_CONTENT_READER_END_OF_STREAM;
+    }
     suspend(c);
     weir__httpd_watch_later(c);
     return 0;

@@ -151,7 +151,6 @@ unsigned weir__httpd_check_head(const httpd_conn *c, const char *version, uint64
         MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
     const char *blank = c->method + (info != NULL ? info->header_size : 0);
     head_check h = {.end = version + strlen(version)};
-    int is_1_0 = strcmp(version, MHD_HTTP_VERSION_1_0) == 0;
     *body_size = 0;
     if (info == NULL || c->target == NULL)
         return MHD_HTTP_BAD_REQUEST;
@@ -163,10 +162,10 @@ unsigned weir__httpd_check_head(const httpd_conn *c, const char *version, uint64
     /* The last field ends two line breaks before the end of the head. */
     if (h.is_bad || h.end + 2 > blank || h.end + 4 < blank)
         return MHD_HTTP_BAD_REQUEST;
-    if (h.n_host > 1 || (h.n_host == 0 && !is_1_0) || h.n_length > 1)
+    if (h.n_host > 1 || (h.n_host == 0 && !c->is_1_0) || h.n_length > 1)
         return MHD_HTTP_BAD_REQUEST;
     if (h.n_encoding > 0) {
-        if (h.n_encoding > 1 || h.n_length > 0 || is_1_0)
+        if (h.n_encoding > 1 || h.n_length > 0 || c->is_1_0)
             return MHD_HTTP_BAD_REQUEST;
         if (!h.is_chunked)
             return MHD_HTTP_NOT_IMPLEMENTED;

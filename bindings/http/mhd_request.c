@@ -61,12 +61,12 @@ static const char *check_value(lua_State *L, const char *name)
     size_t len;
     if (type != LUA_TSTRING && type != LUA_TNUMBER)
         api->raise(L, "misuse", HTTPD_SERVE,
-                   "response header '%s': expected a string or number, got %s", name,
+                   "response header '%s' must be a string or number, got %s", name,
                    luaL_typename(L, -1));
     value = lua_tolstring(L, -1, &len);
     if (strlen(value) != len || value[strcspn(value, "\r\n")] != '\0')
         api->raise(L, "misuse", HTTPD_SERVE,
-                   "response header '%s': CR, LF and NUL cannot be in a value", name);
+                   "response header '%s' must not contain CR, LF or NUL", name);
     return value;
 }
 
@@ -92,12 +92,12 @@ static void add_headers(lua_State *L, httpd_box *box, int index)
         header_kind kind;
         if (lua_type(L, -2) != LUA_TSTRING)
             api->raise(L, "misuse", HTTPD_SERVE,
-                       "response headers: expected names as keys, got a %s",
+                       "'headers' of a response must have names as keys, got a %s",
                        luaL_typename(L, -2));
         name = lua_tolstring(L, -2, &len);
         kind = header_kind_of(name, len);
         if (kind == HEADER_BAD)
-            api->raise(L, "misuse", HTTPD_SERVE, "response headers: '%s' is not a name", name);
+            api->raise(L, "misuse", HTTPD_SERVE, "'headers' of a response must have names as keys, got '%s'", name);
         if (kind == HEADER_PLAIN && lua_type(L, -1) == LUA_TTABLE) {
             lua_Integer n = luaL_len(L, -1);
             for (lua_Integer i = 1; i <= n; i++) {
@@ -127,7 +127,7 @@ static uint64_t header_length(lua_State *L, int index)
             lua_Integer n = lua_tointegerx(L, -1, &is_integer);
             if (!is_integer || n < 0)
                 api->raise(L, "misuse", HTTPD_SERVE,
-                           "response header '%s': expected a size in bytes, got '%s'", name,
+                           "response header '%s' must be a size in bytes, got '%s'", name,
                            luaL_tolstring(L, -1, NULL));
             length = (uint64_t)n;
         }
@@ -142,7 +142,7 @@ static unsigned check_status(lua_State *L, int index)
     lua_Integer status = lua_tointegerx(L, index, &is_integer);
     if (!is_integer || lua_type(L, index) != LUA_TNUMBER || status < 200 || status > 599)
         api->raise(L, "misuse", HTTPD_SERVE,
-                   "response status: expected an integer from 200 to 599, got %s",
+                   "'status' of a response must be an integer from 200 to 599, got %s",
                    luaL_tolstring(L, index, NULL));
     return (unsigned)status;
 }
@@ -150,7 +150,7 @@ static unsigned check_status(lua_State *L, int index)
 static void check_headers(lua_State *L, int index)
 {
     if (!lua_isnoneornil(L, index) && lua_type(L, index) != LUA_TTABLE)
-        api->raise(L, "misuse", HTTPD_SERVE, "response headers: expected a table, got %s",
+        api->raise(L, "misuse", HTTPD_SERVE, "'headers' of a response must be a table, got %s",
                    luaL_typename(L, index));
 }
 
@@ -218,16 +218,22 @@ static int box_stream(lua_State *L)
 {
     httpd_box *box = check_box(L);
     httpd_conn *c = box->conn;
+    struct MHD_Response *r;
     unsigned status;
     uint64_t size;
+    int is_bare;
     if (!is_open(box, HTTPD_RUNNING))
         return push_false(L);
     status = check_status(L, 2);
     check_headers(L, 3);
     size = lua_isnoneornil(L, 4) ? header_length(L, 3) : (uint64_t)luaL_checkinteger(L, 4);
-    queue(L, box, status, 3,
-          MHD_create_response_from_callback(size, READ_BLOCK, weir__httpd_on_read, c, NULL));
-    if (c->is_head || status == MHD_HTTP_NO_CONTENT || status == MHD_HTTP_NOT_MODIFIED) {
+    is_bare = c->is_head || status == MHD_HTTP_NO_CONTENT || status == MHD_HTTP_NOT_MODIFIED;
+    r = MHD_create_response_from_callback(size, READ_BLOCK, weir__httpd_on_read, c, NULL);
+    if (r != NULL && is_bare && size == MHD_SIZE_UNKNOWN)
+        /* Not chunked: libmicrohttpd sends the last chunk even where no body may be. */
+        MHD_set_response_options(r, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
+    queue(L, box, status, 3, r);
+    if (is_bare) {
         weir__httpd_answered(c);
         return push_false(L);
     }
@@ -273,7 +279,7 @@ static int box_write(lua_State *L)
         return push_false(L);
     if (len > c->left)
         return api->raise(L, "misuse", HTTPD_SERVE,
-                          "the body is longer than the content-length it was given");
+                          "the body is longer than its content-length");
     if (len == 0) {
         lua_pushboolean(L, 1);
         return 1;
@@ -297,7 +303,7 @@ static int box_finish(lua_State *L)
         return 0;
     if (c->left != MHD_SIZE_UNKNOWN && c->left > 0)
         return api->raise(L, "misuse", HTTPD_SERVE,
-                          "the body ended %I bytes before the content-length it was given",
+                          "the body is %I bytes shorter than its content-length",
                           (LUAI_UACINT)c->left);
     c->finished = 1;
     weir__httpd_answered(c);
@@ -328,7 +334,9 @@ void weir__httpd_open_box(lua_State *L)
                                        {"pending", box_pending}, {NULL, NULL}};
     luaL_newmetatable(L, HTTPD_BOX);
     lua_pushcfunction(L, box_close);
-    lua_setfield(L, -2, "__close");
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -3, "__close");
+    lua_setfield(L, -2, "__gc"); /* of a task that was cancelled before it ran */
     luaL_newlib(L, methods);
     lua_setfield(L, -2, "__index");
     lua_pop(L, 1);

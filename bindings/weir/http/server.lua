@@ -21,9 +21,9 @@ local known = {
   max_header = true, max_body = true, idle_timeout = true,
 }
 
--- Message handler: a plain message gets its stack, an error object stays what it is.
-local function with_stack(err)
-  return type(err) == "string" and debug.traceback(err, 2) or err
+-- Message handler: the text of the report, with the stack; a cancel stays what it is.
+local function explain(err)
+  return core.kind(err) == "cancelled" and err or debug.traceback(tostring(err), 2)
 end
 
 local function stream(box, response, body)
@@ -32,7 +32,7 @@ local function stream(box, response, body)
   end
   for chunk in body do
     if type(chunk) ~= "string" then
-      error(core.misuse(SERVE, "response body: expected strings until nil, got %s", type(chunk)), 0)
+      core.misuse(SERVE, "a body function must return strings until nil, got %s", type(chunk))
     end
     if not box:write(chunk) then
       return
@@ -43,14 +43,14 @@ end
 
 local function respond(box, response)
   if type(response) ~= "table" then
-    core.misuse(SERVE, "handler: expected it to return a table {status, headers, body}, got %s", type(response))
+    core.misuse(SERVE, "the handler must return a table {status=, headers=, body=}, got %s", type(response))
   end
   local body = response.body
   local kind = type(body)
   if kind == "function" then
     stream(box, response, body)
   elseif kind ~= "string" and kind ~= "nil" then
-    core.misuse(SERVE, "response body: expected a string or function, got %s", kind)
+    core.misuse(SERVE, "'body' of a response must be a string or function, got %s", kind)
   elseif body and #body > WHOLE then
     if box:stream(response.status, response.headers, #body) and box:write(body) then
       box:finish()
@@ -75,7 +75,7 @@ local function serve_with(handler, report)
   end
   return function(box)
     local _ <close> = box -- without an answer the connection is closed here
-    local ok, err = xpcall(answer, with_stack, box)
+    local ok, err = xpcall(answer, explain, box)
     if not ok and not is_cancelled(err) then
       pcall(report, err, box)
     end
@@ -83,7 +83,7 @@ local function serve_with(handler, report)
 end
 
 local methods = {}
-local server_meta = { __name = "weir.http.server" }
+local server_meta = { __name = "weir.http.server", __index = methods }
 
 -- The body of the task that owns the sockets.
 local function own(handle)
@@ -111,10 +111,6 @@ function methods:stats()
   return self._handle:stats()
 end
 
-function server_meta:__index(key)
-  return methods[key]
-end
-
 function server_meta:__close()
   self._owner:cancel("the server was closed")
   pcall(self._owner.pawait, self._owner) -- the scope waits for it in any case
@@ -127,14 +123,14 @@ end
 local function check_port(port)
   port = port == nil and 0 or port
   if math.type(port) ~= "integer" or port < 0 or port > 65535 then
-    core.misuse(SERVE, "port: expected an integer from 0 to 65535, got %s", tostring(port))
+    core.misuse(SERVE, "'port' must be an integer from 0 to 65535, got %s", tostring(port))
   end
   return port
 end
 
 local function check_text(value, name)
   if value ~= nil and type(value) ~= "string" then
-    core.misuse(SERVE, "%s: expected a string, got %s", name, type(value))
+    core.misuse(SERVE, "'%s' must be a string, got %s", name, type(value))
   end
   return value
 end
@@ -148,7 +144,7 @@ local hosts = { localhost = "127.0.0.1", ["*"] = "0.0.0.0" }
 local function serve(options, handler)
   core.check_options(options, SERVE, known)
   if type(handler) ~= "function" then
-    core.misuse(SERVE, "handler: expected a function, got %s", type(handler))
+    core.misuse(SERVE, "'handler' must be a function, got %s", type(handler))
   end
   local host = check_text(options.host, "host") or "127.0.0.1"
   local name = check_text(options.name, "name")
