@@ -71,21 +71,31 @@ local function phase(server, given, label, limit, first, n, sink)
   return report, http.get(server.base .. "/report"):json()
 end
 
-local function check(seen, n)
-  if seen.items == n and seen.doubled == 0 then
-    return ("each of the %d items was answered exactly once"):format(n)
-  end
-  return ("of %d items %d were answered, %d more than once"):format(n, seen.items, seen.doubled)
+-- What only the server can say.
+local function seen_by_server(seen, n)
+  local once = seen.items == n and seen.doubled == 0 and ("each of the %d items answered exactly once"):format(n)
+    or ("of %d items %d answered, %d of them more than once"):format(n, seen.items, seen.doubled)
+  return ("  %-12s%d requests, %d in flight at once at most, %s\n  %-12s%d times 500, %d times 503, "
+    .. "%d redirections to a closed port, %d answers too late"):format("server", seen.requests, seen.peak, once,
+    "on purpose", seen.error, seen.unavailable, seen.astray, seen.late)
 end
 
-local function describe(given, report, seen, n)
-  if given.json then
-    return report:json()
+-- Two runs side by side; each of `runs` is { title, report, what the server saw }.
+local function compare(runs)
+  local rows = {
+    { "", function(r) return r[1] end },
+    { "URLs", function(r) return r[2].finished end },
+    { "in flight at the server", function(r) return r[3].peak end },
+    { "p50", function(r) return ("%.0f ms"):format(r[2]:figures().p50) end },
+    { "p95", function(r) return ("%.0f ms"):format(r[2]:figures().p95) end },
+    { "p99", function(r) return ("%.0f ms"):format(r[2]:figures().p99) end },
+    { "answered exactly once", function(r) return r[3].items - r[3].doubled end },
+  }
+  local lines = {}
+  for i, row in ipairs(rows) do
+    lines[i] = ("  %-26s%12s%12s"):format(row[1], row[2](runs[1]), row[2](runs[2]))
   end
-  return ("%s\n  %-12s%d in flight at once at most, %d requests; %s\n  %-12s%d times 500, %d times 503, "
-    .. "%d connections cut, %d answers too late, all on purpose"):format(report:text(),
-    "server", seen.peak, seen.requests, check(seen, n),
-    "bad luck", seen.error, seen.unavailable, seen.cut, seen.late)
+  return table.concat(lines, "\n")
 end
 
 ---@param given table as fanout.options makes it
@@ -98,26 +108,30 @@ return function(given)
       file:flush()
     end
   end
-  local function title(text)
-    if not given.json then
-      say(text)
-    end
-  end
   local results <close> = given.out and assert(output.open(given.out)) or nil
   local sink = results and function(record) results:write(record) end
 
   local server <close> = start_server()
   local n <const> = given.demo
-  local bounded <const> = affordable(math.min(given.limit, n))
-  title(("fanout.lua: %d URLs from %s, %d at a time (see --help for the real thing)"):format(n, server.base, bounded))
-  local report, seen = phase(server, given, "limit " .. bounded, bounded, 1, n, sink)
-  say(describe(given, report, seen, n))
+  local limit <const> = affordable(math.min(given.limit, n))
+  if not given.json then
+    say(("fanout.lua: a demonstration (--help for the rest): %d URLs of a server at %s"):format(n, server.base))
+  end
+  local bounded, seen = phase(server, given, ("limit %d"):format(limit), limit, 1, n, sink)
+  if not given.json then
+    say(bounded:text() .. "\n" .. seen_by_server(seen, n))
+  end
 
   local m <const> = affordable(math.min(500, n))
-  title(("\nThe same server, %d URLs at once, without a limit"):format(m))
-  local wild, wild_seen = phase(server, given, "no limit", math.huge, n + 1, m, sink)
-  say(describe(given, wild, wild_seen, m))
+  local free, free_seen = phase(server, given, "no limit", math.huge, n + 1, m, sink)
+  if given.json then
+    say(bounded:json() .. "\n" .. free:json())
+  else
+    say(("\nThe same with %d URLs and no limit: the server works on 60 at once, and what does not\n"
+      .. "wait here waits there."):format(m))
+    say(compare { { "limit " .. limit, bounded, seen }, { "no limit", free, free_seen } })
+  end
 
-  local lost = (n - seen.items) + (m - wild_seen.items) + seen.doubled + wild_seen.doubled
-  return (report.failed + wild.failed + lost) > 0 and 1 or 0
+  local lost = (n - seen.items) + (m - free_seen.items) + seen.doubled + free_seen.doubled
+  return (bounded.failed + free.failed + lost) > 0 and 1 or 0
 end

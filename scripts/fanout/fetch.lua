@@ -49,9 +49,7 @@ end
 -- One request. Returns the response, or nil, kind and message.
 local function attempt(client, item, options, meter)
   meter:enter()
-  local ok, response = pcall(weir.timeout, options.timeout, client.request, client, {
-    url = item.url, method = options.method, headers = options.headers, body = options.data,
-  })
+  local ok, response = pcall(client.request, client, item.url, { method = options.method, body = options.data })
   meter:leave()
   if ok then
     return response

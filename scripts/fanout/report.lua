@@ -2,8 +2,8 @@
 --
 -- A report takes records as they finish (add) and measures how many requests are in flight
 -- (enter, leave). Little's law, L = X * W: with L URLs always in work, each for W seconds, X
--- of them finish in a second; a run that measures much less than limit / W was not kept busy
--- (too few URLs, or this machine is the bottleneck).
+-- of them finish in a second. It holds while there is enough to do, so what it predicts is set
+-- beside what was measured until the source was empty (drained), not beside the last few.
 
 local json = require "weir.json"
 local weir = require "weir"
@@ -16,7 +16,7 @@ function report.new(limit)
   return setmetatable({
     limit = limit, began = weir.now(), ended = nil,
     finished = 0, failed = 0, bytes = 0, attempts = 0, retried = 0, kinds = {}, classes = {}, busy = 0, times = {},
-    in_flight = 0, peak = 0,
+    in_flight = 0, peak = 0, steady = nil,
   }, report)
 end
 
@@ -54,31 +54,37 @@ function report:add(record)
   end
 end
 
+-- The source is empty: from now on places stay free.
+function report:drained()
+  self.steady = self.steady or { finished = #self.times, seconds = weir.now() - self.began }
+end
+
 -- No more will come. Idempotent.
 function report:stop()
   self.ended = self.ended or weir.now()
 end
 
--- Seconds it took; the mean of URLs in work; what the limit promises and what was reached.
-local function rates(self)
-  local seconds = math.max((self.ended or weir.now()) - self.began, 1e-9)
-  local fetched = #self.times
-  local mean = fetched > 0 and self.busy / fetched or 0
-  local places = math.min(self.limit, fetched)
-  return {
-    seconds = seconds, mean = mean, in_work = self.busy / seconds,
-    urls_per_second = fetched / seconds, requests_per_second = self.attempts / seconds,
-    places = places, predicted = mean > 0 and places / mean or 0,
-  }
+local function quantile(sorted, share)
+  return sorted[math.max(1, math.ceil(share * #sorted))] or 0
 end
 
-local function quantiles(times)
-  local sorted = table.move(times, 1, #times, 1, {})
+--- Everything that is computed: times in ms, rates per second. `predicted` and `steady` are nil
+--- where there was no steady state to speak of.
+function report:figures()
+  local sorted = table.move(self.times, 1, #self.times, 1, {})
   table.sort(sorted)
-  local function at(share)
-    return sorted[math.max(1, math.ceil(share * #sorted))] or 0
+  local seconds <const> = math.max((self.ended or weir.now()) - self.began, 1e-9)
+  local mean <const> = self.busy / math.max(1, #sorted)
+  local steady = self.steady
+  if not steady or steady.seconds <= 0 or steady.finished < self.limit then
+    steady = nil
   end
-  return at(0.5), at(0.95), at(0.99), at(1)
+  return {
+    seconds = seconds, mean = mean * 1000, in_work = self.busy / seconds,
+    p50 = quantile(sorted, 0.5), p95 = quantile(sorted, 0.95), p99 = quantile(sorted, 0.99), max = quantile(sorted, 1),
+    urls = #sorted / seconds, requests = self.attempts / seconds,
+    predicted = steady and self.limit / mean, steady = steady and steady.finished / steady.seconds,
+  }
 end
 
 -- "timeout 3, network 1", the largest first.
@@ -110,14 +116,13 @@ end
 
 ---@return string text for people, lines without a last newline
 function report:text()
-  local r <const> = rates(self)
-  local p50, p95, p99, most = quantiles(self.times)
+  local f <const> = self:figures()
   local lines = {}
   local function line(name, format, ...)
     lines[#lines + 1] = ("  %-12s"):format(name) .. format:format(...)
   end
   lines[1] = ("%d URLs in %.2f s: %d ok, %d failed"):format(
-    self.finished, r.seconds, self.finished - self.failed, self.failed)
+    self.finished, f.seconds, self.finished - self.failed, self.failed)
   if self.failed > 0 then
     line("failed", "%s", listing(self.kinds))
   end
@@ -128,27 +133,29 @@ function report:text()
     line("retries", "%d URLs needed %d further attempts", self.retried, self.attempts - #self.times)
   end
   if #self.times > 0 then
-    line("time", "p50 %.1f ms, p95 %.1f ms, p99 %.1f ms, longest %.1f ms (retries included)", p50, p95, p99, most)
-    line("rate", "%.0f URLs/s, %.0f requests/s", r.urls_per_second, r.requests_per_second)
-    line("in flight", "%d requests at most, %.1f URLs in work on average", self.peak, r.in_work)
-    line("Little", "%d in work / %.1f ms each = %.0f/s predicted, %.0f/s measured (%.0f %%)",
-      r.places, r.mean * 1000, r.predicted, r.urls_per_second, 100 * r.urls_per_second / r.predicted)
+    line("time", "p50 %.1f ms, p95 %.1f ms, p99 %.1f ms, longest %.1f ms (retries included)",
+      f.p50, f.p95, f.p99, f.max)
+    line("rate", "%.0f URLs/s, %.0f requests/s", f.urls, f.requests)
+    line("in flight", "%d requests at most, %.1f URLs in work on average", self.peak, f.in_work)
+  end
+  if f.predicted then
+    line("Little", "%d in work / %.1f ms each = %.0f/s predicted, %.0f/s measured while there were enough (%.0f %%)",
+      self.limit, f.mean, f.predicted, f.steady, 100 * f.steady / f.predicted)
   end
   return table.concat(lines, "\n")
 end
 
 ---@return string json one object on one line
 function report:json()
-  local r <const> = rates(self)
-  local p50, p95, p99, most = quantiles(self.times)
+  local f <const> = self:figures()
   return json.encode {
     limit = self.limit < math.huge and self.limit or nil,
     urls = self.finished, ok = self.finished - self.failed, failed = self.failed,
     failed_by_kind = self.kinds, status_classes = self.classes,
-    bytes = self.bytes, attempts = self.attempts, retried = self.retried, seconds = r.seconds,
-    ms = { mean = r.mean * 1000, p50 = p50, p95 = p95, p99 = p99, max = most },
-    urls_per_second = r.urls_per_second, requests_per_second = r.requests_per_second,
-    in_flight_peak = self.peak, little_predicted_per_second = r.predicted,
+    bytes = self.bytes, attempts = self.attempts, retried = self.retried, seconds = f.seconds,
+    ms = { mean = f.mean, p50 = f.p50, p95 = f.p95, p99 = f.p99, max = f.max },
+    urls_per_second = f.urls, requests_per_second = f.requests, in_flight_peak = self.peak,
+    little = f.predicted and { predicted_per_second = f.predicted, measured_per_second = f.steady },
   }
 end
 

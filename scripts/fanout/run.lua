@@ -31,7 +31,10 @@ end
 ---@param report table takes the records
 ---@param sink? fun(record: table)
 local function run(pull, total, options, report, sink)
-  local client <close> = http.client { max = options.limit, insecure = options.insecure }
+  local client <close> = http.client {
+    max = options.limit < math.huge and options.limit or nil,
+    timeout = options.timeout, headers = options.headers, verify = not options.insecure,
+  }
   local progress <close> = not options.quiet and new_progress { total = total, label = options.label } or nil
 
   local function work(item)
@@ -58,7 +61,13 @@ local function run(pull, total, options, report, sink)
   end
 
   local _ <close> = setmetatable({}, { __close = function() report:stop() end })
-  weir.each(pull, work, { limit = options.limit })
+  weir.each(function()
+    local item = pull()
+    if not item then
+      report:drained()
+    end
+    return item
+  end, work, { limit = options.limit })
 end
 
 return run

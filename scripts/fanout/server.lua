@@ -3,10 +3,11 @@
 --     weir fanout/server.lua SEED      prints "listening PORT", then a blank line now and then
 --
 -- /item/N answers after a time drawn from N and the seed. The first request for some N goes
--- wrong, which ones is drawn too: 500, 503 with Retry-After, a connection cut off, an answer that
--- comes much too late; the next request for it is answered. Only so many requests are worked on at
--- once, the rest wait their turn, as with any real server. /report says what was seen since
--- the last report, /quit ends the server. It also ends when nobody reads its output any more.
+-- wrong, which ones is drawn too: 500, 503 with Retry-After, a redirection to where nobody
+-- listens, an answer that comes much too late; the next request for it is answered. Only so
+-- many are worked on at once, the rest wait their turn, as with any real server. /report says
+-- what was seen since the last report, /quit ends the server. It also ends when nobody reads
+-- its output any more.
 
 local http = require "weir.http"
 local json = require "weir.json"
@@ -35,14 +36,14 @@ end
 
 local function trouble(n)
   local x = draw(n, 2)
-  return x < 0.010 and "error" or x < 0.012 and "unavailable" or x < 0.016 and "cut" or x < 0.018 and "late"
+  return x < 0.010 and "error" or x < 0.012 and "unavailable" or x < 0.016 and "astray" or x < 0.018 and "late"
 end
 
 local seen
 
 local function forget()
   seen = { requests = 0, in_flight = 0, peak = 0, items = 0, doubled = 0 }
-  seen.error, seen.unavailable, seen.cut, seen.late = 0, 0, 0, 0
+  seen.error, seen.unavailable, seen.astray, seen.late = 0, 0, 0, 0
 end
 
 local answers = {} -- item -> how many times it was answered with 200
@@ -62,8 +63,8 @@ local function item(n)
     return { status = 500, body = "out of luck\n" }
   elseif what == "unavailable" then
     return { status = 503, headers = { ["retry-after"] = "1" }, body = "later\n" }
-  elseif what == "cut" then
-    return { status = 200, headers = { ["content-length"] = "1000" }, body = "too short" }
+  elseif what == "astray" then
+    return { status = 302, headers = { location = "http://127.0.0.1:1/" } }
   end
   answers[n] = (answers[n] or 0) + 1
   seen.items = seen.items + (answers[n] == 1 and 1 or 0)
