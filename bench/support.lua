@@ -20,11 +20,16 @@ function bench.median(list)
   return list[#list // 2 + 1]
 end
 
+-- The environment variable BENCH_ROW leaves the one row of that name, run once, for a profiler.
+local row = os.getenv "BENCH_ROW"
+
+function bench.wanted(name) return not row or row == name end
+
 -- Run `fn` once to warm up, then `count` times: the median CPU time in ns for one of its `n` operations.
 function bench.measure(n, fn, count)
   fn()
   local list = {}
-  for i = 1, count or 5 do
+  for i = 1, row and 1 or count or 5 do
     collectgarbage()
     local start = os.clock()
     fn()
@@ -34,9 +39,8 @@ function bench.measure(n, fn, count)
 end
 
 function bench.rounds(name, impl, n, fn, count)
-  local value = bench.measure(n, fn, count)
-  bench.row(name, impl, "ns", value, n)
-  return value
+  if not bench.wanted(name) then return end
+  bench.row(name, impl, "ns", bench.measure(n, fn, count), n)
 end
 
 -- The reference of most rows: one coroutine.resume and the yield that answers it.
@@ -44,7 +48,7 @@ function bench.pair(n)
   n = n or 1000000
   local yield, resume = coroutine.yield, coroutine.resume
   local co = coroutine.create(function() while true do yield() end end)
-  return bench.rounds("pair", "coroutine", n, function()
+  bench.rounds("pair", "coroutine", n, function()
     for _ = 1, n do resume(co) end
   end)
 end

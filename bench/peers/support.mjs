@@ -2,7 +2,7 @@
 //
 // A figure is the smaller of CPU time (user + sys, all threads) and elapsed time for one
 // operation: Node's helper threads are not held against it, nor is a busy machine.
-// `rounds` runs the work twice to warm the compiler up, then reports the median round.
+// `rounds` runs the work three times to warm the compiler up, then reports the median round.
 
 export function row(name, impl, unit, value, n, extra = {}) {
   const more = Object.entries(extra).map(([k, v]) => ` ${k}=${v.toFixed(1)}`).join("");
@@ -23,8 +23,8 @@ export async function measure(fn) {
   return { cpu: (spent.user + spent.system) * 1000, wall: elapsed };
 }
 
-export async function rounds(name, impl, n, fn, count = 5) {
-  for (let i = 0; i < 2; i++) await fn();
+export async function rounds(name, impl, n, fn, count = 3) {
+  for (let i = 0; i < 3; i++) await fn();
   const cpu = [], wall = [], best = [];
   for (let i = 0; i < count; i++) {
     const m = await measure(fn);

@@ -1,0 +1,104 @@
+-- rows.lua - what bench/run runs and what it is held against: programs, titles, goals.
+--
+-- A program: `name`, `needs` (words of BENCH_HAVE), `command` with ${VARIABLES}, `once` for
+-- those that run in the first repetition only. A row's key is its name, with its count where
+-- the count is what varies (`sized`). A goal: weir's row `key` is at most `factor` times the
+-- row `of` of implementation `impl` (or at most `most`, an absolute value).
+
+local M = {}
+
+local url = "http://127.0.0.1:${BENCH_PORT}/fast"
+
+M.programs = {
+  { name = "limit-weir", needs = "weir", command = "${WEIR} bench/limit.lua" },
+  { name = "limit-node", needs = "node", command = "node bench/peers/limit.mjs" },
+  { name = "limit-go", needs = "go", command = "${BENCH_DIR}/limit.go" },
+  { name = "semaphore-weir", needs = "weir", command = "${WEIR} bench/semaphore.lua" },
+  { name = "timeout-node", needs = "node", command = "node bench/peers/timeout.mjs" },
+  { name = "start-weir", needs = "start weir", command = "${BENCH_DIR}/start start weir 60 ${WEIR} -e ''" },
+  { name = "start-lua", needs = "start lua", command = "${BENCH_DIR}/start start lua 60 ${LUA} -e ''" },
+  { name = "start-node", needs = "start", tool = "node",
+    command = "${BENCH_DIR}/start start node 12 node -e ''" },
+}
+
+local function add(program) M.programs[#M.programs + 1] = program end
+
+for _, n in ipairs { 1000, 10000, 100000, 1000000 } do
+  local once = n == 1000000
+  add { name = "parked-weir", needs = "weir", command = "${WEIR} bench/parked.lua " .. n, once = once }
+  add { name = "parked-lua", needs = "lua", command = "${LUA} bench/peers/coroutine.lua parked " .. n, once = once }
+end
+add { name = "parked-node", needs = "node", command = "node --expose-gc bench/peers/parked.mjs 100000" }
+add { name = "parked-go", needs = "go", command = "${BENCH_DIR}/parked.go 100000" }
+add { name = "queued-weir", needs = "weir", command = "${WEIR} bench/queued.lua 100000" }
+add { name = "queued-node", needs = "node", command = "node --expose-gc bench/peers/queued.mjs 100000" }
+
+for _, n in ipairs { 10000, 100000 } do
+  local target = (" %s %d 50"):format(url, n)
+  add { name = "http-weir", needs = "weir nginx", command = "${BENCH_CLIENT} ${WEIR} bench/http.lua" .. target }
+  for _, loop in ipairs { "socket", "perform" } do
+    add { name = "http-curl", needs = "curl nginx",
+      command = "${BENCH_CLIENT} ${BENCH_DIR}/curl_multi" .. target .. " " .. loop }
+  end
+  add { name = "http-node", needs = "node nginx", command = "${BENCH_CLIENT} node bench/peers/http.mjs" .. target }
+  add { name = "http-go", needs = "go nginx", command = "${BENCH_CLIENT} ${BENCH_DIR}/http.go" .. target }
+end
+
+for _, mode in ipairs { "incremental", "incremental 100", "generational" } do
+  add { name = "pause-weir", needs = "weir", command = "${WEIR} bench/pause.lua 100000 " .. mode }
+end
+
+M.sized = { parked_bytes = true, parked_life = true, http = true }
+
+-- In the order of the printed table.
+M.titles = {
+  { "pair", "one Lua resume/yield pair" },
+  { "limit_map", "100,000 immediate jobs through a limit of 100" },
+  { "limit_map_wait", "the same, each job lets the others run once" },
+  { "spawn_with", "100,000 tasks, each in a semaphore of 100" },
+  { "spawn_with_wait", "the same, each lets the others run once" },
+  { "sem_with", "sem:with(f), uncontended" },
+  { "sem_acquire_release", "sem:acquire() and permit:release(), uncontended" },
+  { "sem_acquire_close", "the same by <close>" },
+  { "sem_try_release", "sem:try_acquire() and permit:release()" },
+  { "handoff", "a permit handed from task to task, contended" },
+  { "handoff_timeout", "the same with a timeout on the wait" },
+  { "deadline", "setting and cancelling that timeout (the difference)" },
+  { "timeout_call", "a time limit around an immediate call" },
+  { "checkpoint", "weir.checkpoint() with nobody else to run" },
+  { "parked_bytes", "memory of a sleeping task" },
+  { "parked_life", "spawn, sleep, wake and end of a task" },
+  { "queued_bytes", "memory of a job queued at a limit" },
+  { "http", "one HTTP request of many, 50 in flight, CPU" },
+  { "start", "start and end of the interpreter, no script" },
+  { "pause_median", "one tick of the loop, 100,000 sleeping tasks, median" },
+  { "pause_p99", "the same, 99th percentile" },
+  { "pause_worst", "the same, worst" },
+}
+
+M.goals = {
+  { key = "limit_map", of = "limit_map", impl = "p-limit", factor = 1 / 10, text = "1/10 of p-limit(100)" },
+  { key = "limit_map", of = "spawn_with", impl = "go", factor = 1 / 3,
+    text = "1/3 of a Go semaphore, all goroutines started" },
+  { key = "limit_map", of = "limit_map", impl = "go", factor = 1,
+    text = "a Go semaphore, slot first (for comparison)" },
+  { key = "spawn_with", of = "spawn_with", impl = "p-limit", factor = 1 / 4, text = "1/4 of p-limit(100)" },
+  { key = "sem_with", of = "pair", impl = "coroutine", factor = 1, text = "one pair" },
+  { key = "handoff", of = "pair", impl = "coroutine", factor = 3, text = "3 pairs" },
+  { key = "deadline", of = "pair", impl = "coroutine", factor = 0.5, text = "half a pair" },
+  { key = "timeout_call", of = "timeout_call", impl = "node-race", factor = 1,
+    text = "withTimeout in Node (for comparison)" },
+  { key = "parked_bytes@100000", most = 1400, text = "1,400 bytes" },
+  { key = "queued_bytes", most = 64, text = "64 bytes" },
+  { key = "parked_life@1000000", of = "parked_life@1000", impl = "weir", factor = 2,
+    text = "twice that of 1,000 (flat)" },
+  { key = "http@100000", of = "http@100000", impl = "libcurl-socket", factor = 1.2,
+    text = "1.2 x the bare libcurl socket loop" },
+  { key = "http@100000", of = "http@100000", impl = "libcurl-perform", factor = 1.2,
+    text = "1.2 x the bare libcurl perform loop (for comparison)" },
+  { key = "http@100000", of = "http@100000", impl = "undici", factor = 0.5, text = "half of undici" },
+  { key = "http@100000", of = "http@100000", impl = "go", factor = 1, text = "Go net/http" },
+  { key = "start", of = "start", impl = "node", factor = 1 / 5, text = "1/5 of node" },
+}
+
+return M
