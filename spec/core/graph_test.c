@@ -336,7 +336,7 @@ static unsigned compare(script_world *w)
 static void the_search_matches_a_fixed_point(void **state)
 {
     check_random r = {check_seed(40)};
-    uint32_t n = check_scaled(40000), stuck = 0, hung = 0;
+    uint32_t n = check_scaled(100000), stuck = 0, hung = 0;
     (void)state;
     for (uint32_t i = 0; i < n; i++) {
         uint64_t seed = check_random_next(&r);

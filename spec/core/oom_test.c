@@ -105,12 +105,13 @@ static void every_program_survives_every_failure(void **state)
 static void random_programs_survive_every_failure(void **state)
 {
     check_random r = {check_seed(70)};
-    uint32_t n = check_scaled(5000);
+    uint32_t n = check_scaled(20000);
     script_program p;
     (void)state;
     scenario = &p;
     for (uint32_t i = 0; i < n; i++) {
-        program_random(&p, check_random_next(&r), 2 + check_below(&r, 5));
+        uint64_t seed = check_random_next(&r);
+        program_random(&p, seed, 2 + check_below(&r, 5));
         CHECK_OOM(run_the_scenario);
     }
     check_figure("programs", n);

@@ -75,6 +75,30 @@ static void every_schedule_of_small_programs(void **state)
     check_figure("exhausted", exhausted);
 }
 
+/* Two tasks with every body of three ops, and a third that cancels the first at any time. */
+static void every_schedule_of_every_tiny_program(void **state)
+{
+    static const script_op words[] = {SACQUIRE(0, 1), SACQUIRE_IN(0, 1, 1), SRELEASE(0), SYIELD,
+                                      SSLEEP(1), STRY(0, 1)};
+    enum { WORDS = sizeof words / sizeof words[0], BODIES = WORDS * WORDS * WORDS };
+    uint64_t schedules = 0;
+    (void)state;
+    for (int i = 0; i < BODIES * BODIES; i++) {
+        program p = {{"tiny", {1}, {{SDETACH(1), SDETACH(2), SYIELD, SCANCEL(1)}}}, 0, NULL};
+        weir_simulator *sim = weir_simulator_new(WEIR_PLAN_ODOMETER, 1);
+        assert_non_null(sim);
+        for (int k = 0, bits = i; k < 6; k++, bits /= WORDS)
+            p.script.body[1 + k / 3][k % 3] = words[bits % WORDS];
+        do {
+            must_run(&p, sim);
+            schedules++;
+        } while (weir_simulator_next(sim));
+        weir_simulator_free(sim);
+    }
+    check_figure("schedules", schedules);
+    check_figure("exhausted", BODIES * BODIES);
+}
+
 /* A program as one list, so that it can be shrunk by deleting ops. */
 typedef struct line {
     unsigned task;
@@ -122,7 +146,7 @@ static void shrink_and_fail(const script_program *p, uint64_t seed)
 static void random_programs_under_random_schedules(void **state)
 {
     check_random r = {check_seed(31)};
-    uint32_t n = check_scaled(60000);
+    uint32_t n = check_scaled(400000);
     (void)state;
     for (uint32_t i = 0; i < n; i++) {
         uint64_t seed = check_random_next(&r);
@@ -141,6 +165,7 @@ int main(void)
 {
     const struct CMUnitTest schedules[] = {
         cmocka_unit_test(every_schedule_of_small_programs),
+        cmocka_unit_test(every_schedule_of_every_tiny_program),
         cmocka_unit_test(random_programs_under_random_schedules),
     };
     return CHECK_MAIN(schedules);

@@ -258,10 +258,9 @@ static uint64_t cancelled_at(const node *n, int i)
 
 static void open_node(bed *b, node *n, int i, int parent, check_random *r)
 {
-    uint64_t now = weir_now(b->rt);
+    uint64_t now = weir_now(b->rt), grace = check_below(r, 12);
     n[i] = (node){.open = 1, .parent = parent, .opened = now, .own = WEIR_FOREVER,
-                  .deadline = WEIR_FOREVER, .shield = check_below(r, 3) == 0,
-                  .grace = check_below(r, 12)};
+                  .deadline = WEIR_FOREVER, .shield = check_below(r, 3) == 0, .grace = grace};
     weir_scope_open(b->rt, &n[i].s, parent < 0 ? weir_root(b->rt) : &n[parent].s, NULL,
                     n[i].shield ? WEIR_SCOPE_SHIELD : 0);
     if (n[i].shield) {

@@ -375,8 +375,11 @@ static void on_turn(weir_runtime *rt, weir_waiter *waiter)
         add_out(b, w->permit, w->n, w->holder);
     w->status = WEIR_IDLE;
     if (!b->ending && check_below(&b->r, 2) == 0) {
-        op o = {check_below(&b->r, 29), check_below(&b->r, 64), 1 + check_below(&b->r, 3),
-                check_below(&b->r, 1000)};
+        op o;
+        o.what = check_below(&b->r, 29);
+        o.which = check_below(&b->r, 64);
+        o.n = 1 + check_below(&b->r, 3);
+        o.t = check_below(&b->r, 1000);
         apply(b, &o);
     }
 }
@@ -522,10 +525,13 @@ static void random_sequences_match_the_model(void **state)
     for (uint32_t s = 0; s < sequences; s++) {
         pl.seed = check_random_next(&r);
         pl.capacity = 1 + check_below(&r, 5);
-        for (size_t i = 0; i < OPS; i++)
-            ops[i] = (op){check_below(&r, 32), check_below(&r, 64),
-                          check_below(&r, (uint32_t)pl.capacity + (check_below(&r, 8) == 0) + 1),
-                          check_below(&r, 1000)};
+        for (size_t i = 0; i < OPS; i++) {
+            uint32_t most = (uint32_t)pl.capacity + (check_below(&r, 8) == 0); /* sometimes 1 more */
+            ops[i].what = check_below(&r, 32);
+            ops[i].which = check_below(&r, 64);
+            ops[i].n = check_below(&r, most + 1);
+            ops[i].t = check_below(&r, 1000);
+        }
         if (run_sequence(ops, OPS, &pl) == 0)
             continue;
         size_t n = check_shrink(ops, OPS, sizeof ops[0], run_sequence, &pl);

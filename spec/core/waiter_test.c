@@ -375,8 +375,9 @@ static void random_lives_settle_exactly_once(void **state)
         case 0:
         case 1:
             if (!live[k]) {
+                uint32_t timeout = check_below(&r, 40);
                 enter(g, k, &kinds[1 + 2 * check_below(&r, 2)],
-                      check_below(&r, 2) ? check_below(&r, 20) : WEIR_FOREVER);
+                      timeout < 20 ? timeout : WEIR_FOREVER);
                 live[k] = 1;
                 begun++;
             }

@@ -140,7 +140,7 @@ static uint64_t odd_deadline(bed *b, uint64_t bits)
     case 5:
         return UINT64_MAX - 1 - check_below(&r, 3);
     case 6:
-        return now + (check_below(&r, 8) << (shift > 50 ? 50 : shift));
+        return now + ((uint64_t)check_below(&r, 8) << (shift > 50 ? 50 : shift));
     default:
         return span;
     }
@@ -303,8 +303,11 @@ static void random_sequences(int chooses, uint64_t stream, uint32_t sequences)
         pl.seed = check_random_next(&r);
         pl.start = check_span(&r, 63);
         pl.chooses = chooses;
-        for (size_t i = 0; i < OPS; i++)
-            ops[i] = (op){check_below(&r, 1u << 30), check_below(&r, TIMERS), check_random_next(&r)};
+        for (size_t i = 0; i < OPS; i++) {
+            ops[i].what = check_below(&r, 1u << 30);
+            ops[i].which = check_below(&r, TIMERS);
+            ops[i].bits = check_random_next(&r);
+        }
         if (run_sequence(ops, OPS, &pl) == 0)
             continue;
         size_t n = check_shrink(ops, OPS, sizeof ops[0], run_sequence, &pl);
