@@ -216,7 +216,7 @@ static const weir_lua_api api = {
     .work_cancel = weir_work_cancel,
     .resolve_new = weir_resolve_new,
     .resolve_cancel = weir_resolve_cancel,
-    .error_text = weir_error_text,
+    .error_text = weir_loop_error_text,
     .at_end = api_at_end,
 };
 

@@ -35,7 +35,7 @@ static void describe(lua_State *L, int index)
     int type = lua_type(L, index);
     if (type == LUA_TNUMBER) {
         lua_pushvalue(L, index);
-        lua_pushfstring(L, "%s", lua_tostring(L, -1));
+        lua_pushfstring(L, "number %s", lua_tostring(L, -1));
         lua_remove(L, -2);
     } else if (type == LUA_TNONE || type == LUA_TNIL) {
         lua_pushstring(L, type == LUA_TNONE ? "nothing" : "nil");

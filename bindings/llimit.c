@@ -22,6 +22,30 @@ static int limit_call(lua_State *L)
     return rc == 0 ? 1 : ltask_refused(L, op, rc, parent);
 }
 
+/* limit:resize(n): growing starts queued jobs, shrinking lets the running ones end. */
+static int limit_resize(lua_State *L)
+{
+    lsem *s = lsem_check(L, LTYPE_LIMIT, "limit:resize");
+    weir_semaphore_resize(&s->sem, lcheck_count(L, 2, "limit:resize", "n"));
+    return 0;
+}
+
+/* limit:clear([reason]) -> how many: cancel the jobs that have not started. */
+static int limit_clear(lua_State *L)
+{
+    lsem *s = lsem_check(L, LTYPE_LIMIT, "limit:clear");
+    lua_Integer n = 0;
+    lua_settop(L, 2);
+    for (weir_link *k = weir_list_first(&s->sem.queue), *next; k != NULL; k = next) {
+        weir_task *t = weir_waiter_task(weir_container(k, weir_waiter, link));
+        next = weir_list_next(&s->sem.queue, k);
+        if (t != NULL && !t->started) /* a running task waits here in limit:map: not a job */
+            n += lscope_cancel(L, s->ctx, &t->scope, 2);
+    }
+    lua_pushinteger(L, n);
+    return 1;
+}
+
 static int limit_stats(lua_State *L)
 {
     lsem_push_stats(L, &lsem_check(L, LTYPE_LIMIT, "limit:stats")->sem);
@@ -77,7 +101,8 @@ static int core_limit_with(lua_State *L)
 
 static const luaL_Reg functions[] = {
     {"limit", core_limit}, {"limit_with", core_limit_with}, {NULL, NULL}};
-static const luaL_Reg methods[] = {{"stats", limit_stats}, {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"resize", limit_resize}, {"clear", limit_clear}, {"stats", limit_stats}, {NULL, NULL}};
 static const luaL_Reg meta[] = {{"__call", limit_call},
                                 {"__index", limit_index},
                                 {"__tostring", limit_tostring},

@@ -41,10 +41,13 @@ static void push_expired(lua_State *L, lscope *s, int index)
     const char *op = NULL;
     if (index != 0 && lerror_is_cancelled(L, index) && lua_getfield(L, index, "op") == LUA_TSTRING)
         op = lua_tostring(L, -1); /* the error keeps it alive */
+    const char *name = push_kept(L, "name") == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
     lua_pushfstring(L, "%f", lseconds(s->timeout));
-    lerror_push(L, "timeout", s->op, "timed out after %s s%s%s%s", lua_tostring(L, -1),
-                op ? " (in " : "", op ? op : "", op ? ")" : "");
-    lua_remove(L, -2);
+    lerror_push(L, "timeout", s->op, "%s%s%stimed out after %s s%s%s%s", name ? "'" : "",
+                name ? name : "", name ? "' " : "", lua_tostring(L, -1), op ? " (in " : "",
+                op ? op : "", op ? ")" : "");
+    lua_replace(L, -3);
+    lua_pop(L, 1);
     if (index != 0) {
         lua_pushvalue(L, index);
         lua_setfield(L, -2, "cause");
@@ -274,7 +277,10 @@ static int scope_cancel(lua_State *L)
 {
     lscope *s = lcheck_object(L, 1, LTYPE_SCOPE, "scope:cancel");
     lua_settop(L, 2);
-    lua_pushboolean(L, !s->ended && lscope_cancel(L, s->ctx, &s->scope, 2));
+    int did = !s->ended && lscope_cancel(L, s->ctx, &s->scope, 2);
+    if (did && s->collect) /* nobody asks any more: what fails from here on fails the scope */
+        s->scope.flags &= ~(uint32_t)WEIR_SCOPE_SETTLING;
+    lua_pushboolean(L, did);
     return 1;
 }
 

@@ -242,6 +242,10 @@ static int refused(lua_State *L, const weir_semaphore *s, int rc, uint32_t n, co
         return luaL_error(L, "not enough memory");
     lua_pushstring(L, s->name);
     lua_setfield(L, -2, "name");
+    if (rc == WEIR_EOVERLOAD) {
+        lua_pushnumber(L, lseconds(weir_semaphore_retry_after(s)));
+        lua_setfield(L, -2, "retry_after");
+    }
     if (rc == WEIR_ECLOSED) {
         lua_getiuservalue(L, 1, 1);
         lua_setfield(L, -2, "reason");
@@ -292,7 +296,7 @@ static int acquire_now(lua_State *L, int status, lua_KContext kctx)
     lua_settop(L, 3);
     uint64_t timeout = lcheck_timeout(L, 3, op, "timeout");
     lpermit *p = push_permit(L, n);
-    int rc = weir_semaphore_try(&s->sem, &t->task, n, &permit);
+    int rc = weir_semaphore_take(&s->sem, &t->task, n, &permit);
     if (rc == 0) {
         take(p, permit);
         return 1;
@@ -393,7 +397,7 @@ static int with_now(lua_State *L, uint32_t n)
     ltask *t = lwait_task(L, ctx, op);
     weir_permit *permit = NULL;
     luaL_checkstack(L, 4, "with");
-    int rc = weir_semaphore_try(&s->sem, &t->task, n, &permit);
+    int rc = weir_semaphore_take(&s->sem, &t->task, n, &permit);
     if (rc == 0)
         return with_body(L, permit);
     if (rc != WEIR_EBUSY)
@@ -462,6 +466,14 @@ static int semaphore_close(lua_State *L)
     if (!s->sem.closed)
         lua_setiuservalue(L, 1, 1);
     weir_semaphore_close(&s->sem);
+    return 0;
+}
+
+/* semaphore:resize(n): growing grants at once, shrinking leaves a debt that releases pay. */
+static int semaphore_resize(lua_State *L)
+{
+    lsem *s = lsem_check(L, LTYPE_SEMAPHORE, "semaphore:resize");
+    weir_semaphore_resize(&s->sem, lcheck_count(L, 2, "semaphore:resize", "n"));
     return 0;
 }
 
@@ -557,6 +569,7 @@ static const luaL_Reg methods[] = {{"acquire", semaphore_acquire},
                                    {"try_acquire", semaphore_try_acquire},
                                    {"with", semaphore_with},
                                    {"with_n", semaphore_with_n},
+                                   {"resize", semaphore_resize},
                                    {"close", semaphore_close},
                                    {"drain", semaphore_drain},
                                    {"stats", semaphore_stats},

@@ -198,11 +198,14 @@ static int simulator_allocs(lua_State *L)
     return 1;
 }
 
-/* simulator:fail_alloc(nth [, extra]): in the next run; extra may be math.huge. */
+/* simulator:fail_alloc(nth [, extra]): in the next run; extra may be math.huge. 0 turns it off. */
 static int simulator_fail_alloc(lua_State *L)
 {
     lsimulator *s = check(L, "simulator:fail_alloc");
-    s->fail_nth = lcheck_count(L, 2, "simulator:fail_alloc", "nth");
+    if (lua_isinteger(L, 2) && lua_tointeger(L, 2) == 0)
+        s->fail_nth = 0;
+    else
+        s->fail_nth = lcheck_count(L, 2, "simulator:fail_alloc", "nth");
     double extra = luaL_optnumber(L, 3, 0);
     s->fail_extra = extra >= 9e15 ? UINT64_MAX : (uint64_t)extra;
     return 0;

@@ -66,15 +66,21 @@ static int push_extra_field(lua_State *L, int index, ltask *t, const char *key)
     return type;
 }
 
+static void push_default_name(lua_State *L, ltask *t)
+{
+    if (t->is_main)
+        lua_pushliteral(L, "the main task");
+    else
+        lua_pushfstring(L, "task %I", (lua_Integer)t->task.id);
+}
+
 void ltask_push_name(lua_State *L, ltask *t)
 {
     ltask_push(L, t);
     if (push_extra_field(L, lua_gettop(L), t, "name") == LUA_TSTRING)
         lua_pushfstring(L, "task '%s'", lua_tostring(L, -1));
-    else if (t->is_main)
-        lua_pushliteral(L, "the main task");
     else
-        lua_pushfstring(L, "task %I", (lua_Integer)t->task.id);
+        push_default_name(L, t);
     lua_replace(L, -3);
     lua_pop(L, 1);
 }
@@ -147,15 +153,12 @@ static void unhandled(lua_State *L, lcontext *ctx, ltask *t, int index)
         lua_rawgeti(L, LUA_REGISTRYINDEX, box->on_unhandled);
         lua_pushvalue(L, index);
         ltask_push(L, t);
-        if (lua_pcall(L, 2, 1, 0) != LUA_OK)
-            lerror_report(L, box, "error in the on_unhandled hook", 1);
-        else if (lua_toboolean(L, -1))
+        if (lua_pcall(L, 2, 1, 0) == LUA_OK) {
+            box->n_unhandled += !lua_toboolean(L, -1);
             lua_pop(L, 1);
-        else {
-            box->n_unhandled++;
-            lua_pop(L, 1);
+            return;
         }
-        return;
+        lerror_report(L, box, "error in the on_unhandled hook", 1);
     }
     luaL_tolstring(L, index, NULL);
     ltask_push(L, t);
@@ -205,8 +208,11 @@ static void conclude(lua_State *L, ltask *t, weir_task_state state, int first)
     if (!weir_list_is_empty(&t->task.held)) {
         ltask_push_name(L, t);
         ltask_push_site(L, t);
-        lua_pushfstring(L, "%s (spawned at %s) ended and still held a permit, which was released",
-                        lua_tostring(L, -2), lua_tostring(L, -1));
+        weir_hold *h = weir_container(weir_list_first(&t->task.held), weir_hold, link);
+        const char *name = h->ops->name(h);
+        lua_pushfstring(L, "%s (spawned at %s) ended and still held a %s%s%s%s, which was released",
+                        lua_tostring(L, -2), lua_tostring(L, -1), h->ops->kind,
+                        name ? " of '" : "", name ? name : "", name ? "'" : "");
         lerror_report(L, ctx->box, "leak", 0);
         lua_pop(L, 2);
     }
@@ -228,10 +234,6 @@ static int children_ended(lua_State *L, int status, lua_KContext body)
     weir_task_state state = WEIR_TASK_DONE;
     int failed = (body & BODY_FAILED) != 0, cancelled = 0;
     (void)status;
-    if (t->permit != NULL) { /* the limit's slot: free for the next job from here */
-        weir_permit_release(t->permit);
-        t->permit = NULL;
-    }
     if (t->raw_yield && !failed) {
         lua_settop(L, 2);
         lerror_push(L, "misuse", "coroutine.yield", "a task cannot yield by itself");
@@ -259,6 +261,10 @@ static int body_ended(lua_State *L, int status, lua_KContext kctx)
     (void)kctx;
     if (status != LUA_OK && status != LUA_YIELD)
         body = BODY_FAILED | (s->flags & WEIR_SCOPE_FAILED ? 0 : BODY_FAILED_FIRST);
+    if (t->permit != NULL) { /* the limit's slot: free for the next job when fn returns */
+        weir_permit_release(t->permit);
+        t->permit = NULL;
+    }
     if (s->n_children == 0)
         return children_ended(L, LUA_OK, body);
     if (body & BODY_FAILED)
@@ -469,6 +475,7 @@ int ltask_push_values(lua_State *L, int index, ltask *t)
     int table = lua_gettop(L);
     for (int i = 1; i <= n; i++)
         lua_rawgeti(L, table, i);
+    lua_remove(L, table);
     return n;
 }
 
@@ -605,7 +612,8 @@ static int task_index(lua_State *L)
         return 1;
     }
     if (strcmp(key, "name") == 0 || strcmp(key, "traceback") == 0 || strcmp(key, "errors") == 0) {
-        push_extra_field(L, 1, t, key);
+        if (push_extra_field(L, 1, t, key) == LUA_TNIL && *key == 'n')
+            push_default_name(L, t);
         return 1;
     }
     if (strcmp(key, "id") == 0) {

@@ -176,6 +176,9 @@ void lwait_outcome(lua_State *L, lcontext *ctx)
                     lua_isstring(L, -1) ? "; waiting:" : "",
                     lua_isstring(L, -1) ? lua_tostring(L, -1) : "");
         break;
+    case WEIR_IMPOSSIBLE:
+        lerror_push(L, "impossible", op, "can never be granted any more: the capacity shrank");
+        break;
     default:
         return;
     }

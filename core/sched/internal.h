@@ -38,6 +38,8 @@ struct weir_runtime {
     weir_task *current;
     void *user;      /* of whoever embeds it */
     weir_loop *loop; /* the libuv driver, NULL under the simulator */
+    /* The driver's: there is something new to turn for. NULL while it looks anyway, or is none. */
+    void (*wake)(weir_loop *loop);
     weir_records permits; /* of core/sync */
     uint64_t last_id;
     uint32_t stamp; /* of the deadlock search */

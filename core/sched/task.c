@@ -106,7 +106,7 @@ unsigned weir_task_finish(weir_runtime *rt, weir_task *t, weir_task_state state)
     assert(t->wait.status != WEIR_PENDING && !weir_link_is_linked(&t->wait.link));
     while (!weir_list_is_empty(&t->held)) {
         weir_hold *h = weir_container(weir_list_first(&t->held), weir_hold, link);
-        h->drop(rt, h);
+        h->ops->drop(h);
         leaked++;
     }
     rt->n.leaks += leaked;

@@ -51,6 +51,8 @@ static void make_ready(weir_runtime *rt, weir_waiter *w)
 {
     weir_list_push(&rt->ready, &w->link);
     rt->n.ready++;
+    if (rt->wake != NULL)
+        rt->wake(rt->loop);
 }
 
 void weir_waiter_begin(weir_runtime *rt, weir_waiter *w, const weir_wait_ops *ops, void *object,

@@ -64,6 +64,8 @@ void weir_timer_set(weir_runtime *rt, weir_timer *timer, uint64_t deadline)
     timer->deadline = deadline;
     put(&rt->wheel, timer, &rt->wheel.due);
     rt->n.timers++;
+    if (rt->wake != NULL)
+        rt->wake(rt->loop);
 }
 
 void weir_timer_unset(weir_runtime *rt, weir_timer *timer)

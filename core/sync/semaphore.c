@@ -10,11 +10,17 @@
 
 static const weir_wait_ops acquire_ops, drain_ops;
 
-static void drop(weir_runtime *rt, weir_hold *hold)
+static void drop(weir_hold *h)
 {
-    (void)rt;
-    weir_permit_release(weir_container(hold, weir_permit, hold));
+    weir_permit_release(weir_container(h, weir_permit, hold));
 }
+
+static const char *permit_name(const weir_hold *h)
+{
+    return ((const weir_permit *)(const void *)h)->of->name;
+}
+
+static const weir_hold_ops permit_ops = {"permit", drop, permit_name};
 
 int weir_semaphore_init(weir_runtime *rt, weir_semaphore *s, int64_t capacity, const char *name)
 {
@@ -44,7 +50,7 @@ static weir_permit *permit_new(weir_semaphore *s, weir_task *holder, uint32_t n)
     weir_link_init(&p->hold.link);
     weir_link_init(&p->link);
     p->hold.holder = holder;
-    p->hold.drop = drop;
+    p->hold.ops = &permit_ops;
     p->of = s;
     p->waiter = NULL;
     p->since = s->rt->now;
@@ -89,13 +95,19 @@ static int refuse(weir_semaphore *s, uint32_t n)
 
 int weir_semaphore_try(weir_semaphore *s, weir_task *holder, uint32_t n, weir_permit **out)
 {
+    int rc = weir_semaphore_take(s, holder, n, out);
+    if (rc == WEIR_EBUSY)
+        s->stats.busy++;
+    return rc;
+}
+
+int weir_semaphore_take(weir_semaphore *s, weir_task *holder, uint32_t n, weir_permit **out)
+{
     int rc = refuse(s, n);
     if (rc != 0)
         return rc;
-    if (n > s->available || s->waiting > 0) {
-        s->stats.busy++;
+    if (n > s->available || s->waiting > 0)
         return WEIR_EBUSY;
-    }
     weir_permit *p = permit_new(s, holder, n);
     if (p == NULL)
         return WEIR_ENOMEM;
@@ -196,6 +208,33 @@ void weir_permit_transfer(weir_permit *p, weir_task *to)
     if (to != NULL)
         weir_list_push(&to->held, &p->hold.link);
     check_head(p->of);
+}
+
+int weir_semaphore_resize(weir_semaphore *s, int64_t capacity)
+{
+    if (capacity <= 0 || capacity > UINT32_MAX)
+        return WEIR_EINVAL;
+    s->available += capacity - s->capacity;
+    s->capacity = capacity;
+    for (weir_link *k = weir_list_first(&s->queue), *next; k != NULL; k = next) {
+        weir_waiter *w = weir_container(k, weir_waiter, link);
+        next = weir_list_next(&s->queue, k);
+        if (((weir_permit *)w->object)->n > capacity) {
+            s->stats.impossible++;
+            weir_waiter_give_up(s->rt, w, WEIR_IMPOSSIBLE);
+            next = weir_list_first(&s->queue); /* what left may have let others in */
+        }
+    }
+    serve(s);
+    check_head(s);
+    return 0;
+}
+
+uint64_t weir_semaphore_retry_after(const weir_semaphore *s)
+{
+    const weir_histogram *h = &s->stats.hold;
+    uint64_t mean = h->count > 0 ? h->sum / h->count : 0;
+    return mean * (s->waiting + 1u) / (uint64_t)s->capacity;
 }
 
 void weir_semaphore_close(weir_semaphore *s)

@@ -5,8 +5,10 @@
  * the poll may block, and whether the loop may end. Both are answered by two handles that are
  * there for nothing else: `timer` runs while a turn is due later, `idle` while it is due now.
  * They are brought up to date before every poll (the host's callbacks may have set timers) and
- * after every turn (libuv looks there whether anything is alive). Their callbacks do nothing,
- * so it does not matter that libuv up to 1.44 runs timers before the poll and later ones after.
+ * after every turn (libuv looks there whether anything is alive). From there to the next poll
+ * the runtime calls `wake` when there is something new, or a loop that the host runs could end
+ * on it. The handles' callbacks do nothing, so it does not matter that libuv up to 1.44 runs
+ * timers before the poll and later ones after.
  *
  * Time: the timer is set to the first whole millisecond of libuv's clock, which is our clock
  * cut to milliseconds, that is not before the turn: nothing fires early, and at most 1 ms late.
@@ -103,6 +105,7 @@ static void on_prepare(uv_prepare_t *prepare)
 {
     weir_loop *loop = prepare->data;
     loop->is_fresh = 0;
+    loop->rt->wake = NULL; /* until on_check */
     arm(loop);
 }
 
@@ -112,6 +115,7 @@ static void on_check(uv_check_t *check)
     weir__resolve_answer(loop);
     weir_turn(loop->rt);
     arm(loop);
+    loop->rt->wake = weir__loop_wake;
 }
 
 /* --- life -------------------------------------------------------------------------- */
@@ -140,6 +144,7 @@ int weir_loop_new(uv_loop_t *uv, weir_loop **out)
     if (loop->is_own && (rc = uv_loop_init(loop->uv)) != 0)
         goto free_runtime;
     loop->rt->loop = loop;
+    loop->rt->wake = weir__loop_wake;
 
     uv_timer_init(loop->uv, &loop->timer); /* none of these can fail */
     uv_idle_init(loop->uv, &loop->idle);
@@ -151,7 +156,6 @@ int weir_loop_new(uv_loop_t *uv, weir_loop **out)
     uv_check_start(&loop->check, on_check);
     uv_unref((uv_handle_t *)&loop->prepare);
     uv_unref((uv_handle_t *)&loop->check);
-    weir__loop_wake(loop); /* what is spawned before the host's first uv_run is seen by it */
     *out = loop;
     return 0;
 
@@ -188,6 +192,7 @@ void weir_loop_free(weir_loop *loop)
 {
     if (loop == NULL)
         return;
+    loop->rt->wake = NULL;
     weir__poll_free_all(loop);
     weir__signal_free_all(loop);
     weir__resolve_cancel_all(loop);
@@ -219,6 +224,20 @@ weir_loop *weir_runtime_loop(const weir_runtime *rt)
     return rt->loop;
 }
 
+#define ERROR_CASE(name, text)                                                                     \
+    case UV_##name:                                                                                \
+        return text;
+
+/* Not uv_strerror, which allocates for a code it does not know. */
+const char *weir_loop_error_text(int code)
+{
+    switch (code) {
+        UV_ERRNO_MAP(ERROR_CASE)
+    default:
+        return weir_error_text(code);
+    }
+}
+
 /* --- driving ----------------------------------------------------------------------- */
 
 int weir_loop_once(weir_loop *loop, int block)
@@ -227,7 +246,6 @@ int weir_loop_once(weir_loop *loop, int block)
     if (!uv_loop_alive(loop->uv))
         return 0;
     uv_run(loop->uv, block ? UV_RUN_ONCE : UV_RUN_NOWAIT);
-    arm(loop); /* callbacks of the host's may have come after the check phase */
     return uv_loop_alive(loop->uv) != 0;
 }
 

@@ -78,6 +78,37 @@ static void keeps_the_hosts_loop_alive_after_the_last_callback(void **state)
     close(fds[1]);
 }
 
+/* Spawned outside the loop, after it ended once; and from a close callback, behind the turn. */
+static void wakes_the_hosts_loop_from_outside(void **state)
+{
+    uv_loop_t uv;
+    uv_timer_t timer;
+    weir_loop *loop;
+    mark m;
+    int n = 0;
+    (void)state;
+    CHECK_OK(uv_loop_init(&uv));
+    loop = mark_open(&uv);
+    mark_init(&m, &n);
+    m.rt = weir_loop_runtime(loop);
+    for (int i = 0; i < 2; i++) {
+        CHECK_INT(uv_run(&uv, UV_RUN_DEFAULT), 0);
+        weir_waiter_enqueue(m.rt, &m.wait, &mark_ops);
+        CHECK_INT(uv_run(&uv, UV_RUN_DEFAULT), 0);
+        CHECK_INT(n, 3 * i + 1);
+        weir_sleep_until(m.rt, &m.wait, weir_after(m.rt, MS));
+        CHECK_INT(uv_run(&uv, UV_RUN_DEFAULT), 0);
+        CHECK_INT(n, 3 * i + 2);
+        CHECK_OK(uv_timer_init(&uv, &timer));
+        timer.data = &m;
+        uv_close((uv_handle_t *)&timer, mark_on_closed);
+        CHECK_INT(uv_run(&uv, UV_RUN_DEFAULT), 0);
+        CHECK_INT(n, 3 * i + 3);
+    }
+    mark_close(loop);
+    CHECK_OK(uv_loop_close(&uv));
+}
+
 typedef struct host {
     weir_runtime *rt;
     mark *m;
@@ -311,6 +342,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(keeps_the_hosts_loop_alive_while_needed),
         cmocka_unit_test(keeps_the_hosts_loop_alive_after_the_last_callback),
+        cmocka_unit_test(wakes_the_hosts_loop_from_outside),
         cmocka_unit_test(leaves_the_hosts_handles_alone),
         cmocka_unit_test(tells_a_foreign_loop_how_long_to_sleep),
         cmocka_unit_test(runs_timers_in_a_foreign_loop),

@@ -198,6 +198,15 @@ static void polls_under_load(void **state)
     close(fds[1]);
 }
 
+static void names_errors_of_both_kinds(void **state)
+{
+    (void)state;
+    CHECK_TEXT(weir_loop_error_text(UV_ECONNREFUSED), "connection refused");
+    CHECK_TEXT(weir_loop_error_text(WEIR_ECLOSED), "closed");
+    CHECK_TEXT(weir_loop_error_text(0), "no error");
+    CHECK_TEXT(weir_loop_error_text(-123456), "unknown error");
+}
+
 static void draws_different_numbers(void **state)
 {
     weir_loop *a = mark_open(NULL), *b = mark_open(NULL);
@@ -258,6 +267,7 @@ int main(void)
         cmocka_unit_test(sleeps_between_turns),
         cmocka_unit_test(stops_when_told),
         cmocka_unit_test(polls_under_load),
+        cmocka_unit_test(names_errors_of_both_kinds),
         cmocka_unit_test(draws_different_numbers),
         cmocka_unit_test(closes_what_others_left_on_its_own_loop),
         cmocka_unit_test(goes_on_for_what_a_late_callback_settled),

@@ -22,6 +22,9 @@ weir_runtime *weir_loop_runtime(weir_loop *loop); /* lends */
 struct uv_loop_s *weir_loop_uv(weir_loop *loop);  /* lends */
 weir_loop *weir_runtime_loop(const weir_runtime *rt); /* NULL under the simulator; lends */
 
+/* As weir_error_text, and libuv's codes too ("connection refused"). Static text. */
+const char *weir_loop_error_text(int code);
+
 /* One iteration: block for I/O or the next timer at most `block`, run one turn. 0 when nothing
  * can ever happen any more (no handle, timer or ready waiter left), else 1. */
 int weir_loop_once(weir_loop *loop, int block);

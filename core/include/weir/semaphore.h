@@ -52,7 +52,10 @@ void weir_semaphore_fini(weir_semaphore *s);
  * WEIR_EIMPOSSIBLE, WEIR_ECLOSED, WEIR_ENOMEM with nothing changed. Never waits. */
 int weir_semaphore_try(weir_semaphore *s, weir_task *holder, uint32_t n, weir_permit **out);
 
-/* Wait in `w` for `n`, for `holder`; call after try said WEIR_EBUSY. *out is the permit that
+/* The same as the first half of a wait: WEIR_EBUSY is not counted as a reject. */
+int weir_semaphore_take(weir_semaphore *s, weir_task *holder, uint32_t n, weir_permit **out);
+
+/* Wait in `w` for `n`, for `holder`; call after take said WEIR_EBUSY. *out is the permit that
  * is held once `w` is GRANTED and gone otherwise. 0, WEIR_EOVERLOAD or WEIR_ENOMEM. */
 int weir_semaphore_acquire(weir_semaphore *s, weir_task *holder, uint32_t n, weir_waiter *w,
                            uint64_t deadline, weir_permit **out);
@@ -62,6 +65,15 @@ void weir_permit_release(weir_permit *p);
 
 /* Hand a held permit to another task. */
 void weir_permit_transfer(weir_permit *p, weir_task *to);
+
+/* Change the capacity. Growing grants at once; shrinking below what is held leaves a debt
+ * (available < 0) that releases pay first, and ends with IMPOSSIBLE the waiters that can never
+ * fit any more. WEIR_EINVAL unless 0 < capacity < 2^32. */
+int weir_semaphore_resize(weir_semaphore *s, int64_t capacity);
+
+/* An estimate, in ns, of when a request that came now would be served: mean hold time by the
+ * queue before it, per permit. 0 while nothing was held yet. */
+uint64_t weir_semaphore_retry_after(const weir_semaphore *s);
 
 /* Fail every waiter with CLOSED and refuse new ones; what is out may come back. Idempotent. */
 void weir_semaphore_close(weir_semaphore *s);

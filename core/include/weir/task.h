@@ -24,10 +24,15 @@ typedef enum weir_task_state {
 /* Something a task holds and must give back: the head of a permit, a lease ... A task that ends
  * with holds still out gives them back through `drop`. */
 typedef struct weir_hold weir_hold;
+typedef struct weir_hold_ops {
+    const char *kind;                      /* "permit", for reports */
+    void (*drop)(weir_hold *hold);         /* give it back */
+    const char *(*name)(const weir_hold *); /* of what it was taken from, or NULL */
+} weir_hold_ops;
 struct weir_hold {
     weir_link link;    /* in holder->held while there is a holder */
     weir_task *holder; /* who may give it back; NULL for a C holder without a task */
-    void (*drop)(weir_runtime *rt, weir_hold *hold);
+    const weir_hold_ops *ops;
 };
 
 /* Run the body until it waits or ends. `task->wait.status` says how the last wait ended

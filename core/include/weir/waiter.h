@@ -2,7 +2,7 @@
  *
  * A waiter is the caller's memory (a task embeds one) and waits for one thing at a time.
  *
- *   IDLE -> PENDING -> GRANTED | TIMEOUT | CANCELED | CLOSED | STUCK -> (its turn) run() -> IDLE
+ *   IDLE -> PENDING -> GRANTED | TIMEOUT | CANCELED | CLOSED ... -> (its turn) run() -> IDLE
  *
  * PENDING moves once. A settled waiter stands in the ready queue; nothing of the caller's
  * runs inside a primitive. Until its turn comes a GRANTED waiter can still be CANCELED:
@@ -27,7 +27,8 @@ typedef enum weir_status {
     WEIR_TIMEOUT,  /* its own timeout came first */
     WEIR_CANCELED, /* a scope above was cancelled */
     WEIR_CLOSED,   /* the object was closed; nothing was granted */
-    WEIR_STUCK     /* nobody can wake it any more: a deadlock */
+    WEIR_STUCK,    /* nobody can wake it any more: a deadlock */
+    WEIR_IMPOSSIBLE /* the object changed so that it can never be granted */
 } weir_status;
 
 /* What a primitive says about the waits on it; one static table per kind of wait. */
@@ -82,7 +83,7 @@ void weir_waiter_begin(weir_runtime *rt, weir_waiter *w, const weir_wait_ops *op
  * timer and enqueues `w`; runs nothing. */
 void weir_waiter_settle(weir_runtime *rt, weir_waiter *w, weir_status status);
 
-/* End the wait from outside: TIMEOUT, CANCELED, CLOSED or STUCK. PENDING leaves through `leave`;
+/* End the wait from outside: TIMEOUT, CANCELED, CLOSED ... PENDING leaves through `leave`;
  * GRANTED with CANCELED goes through `refund`. 1 if the status moved, 0 if it stands. */
 int weir_waiter_give_up(weir_runtime *rt, weir_waiter *w, weir_status status);
 
