@@ -359,8 +359,8 @@ static void start_daemon(httpd_server *s, int fd)
         weir__httpd_on_connection, s, MHD_OPTION_URI_LOG_CALLBACK, weir__httpd_on_target, s,
         MHD_OPTION_NOTIFY_COMPLETED, weir__httpd_on_completed, s, MHD_OPTION_UNESCAPE_CALLBACK,
         keep_escapes, NULL, MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->max_conns,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, pool, MHD_OPTION_CONNECTION_TIMEOUT,
-        s->timeout, MHD_OPTION_NONCE_NC_SIZE, 0u, MHD_OPTION_END);
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, pool, MHD_OPTION_CONNECTION_TIMEOUT, s->timeout,
+        MHD_OPTION_NONCE_NC_SIZE, 0u, MHD_OPTION_END);
     /* A start that fails late has closed the socket, an early one has not. */
     if (s->daemon == NULL && fcntl(fd, F_GETFD) != -1)
         close(fd);
@@ -379,8 +379,7 @@ static int server_listen(lua_State *L)
     luaL_checktype(L, 1, LUA_TFUNCTION);
     to_len = to_address(host, (uint16_t)port, &to);
     if (to_len == 0)
-        return api->raise(L, "misuse", HTTPD_SERVE, "'host' must be an IP address, got '%s'",
-                          host);
+        return api->raise(L, "misuse", HTTPD_SERVE, "'host' must be an IP address, got '%s'", host);
     s = lua_newuserdatauv(L, sizeof *s, 1);
     memset(s, 0, sizeof *s);
     s->rt = api->runtime(L);
@@ -419,10 +418,13 @@ LUAMOD_API int luaopen_weir_http_microhttpd(lua_State *L);
 
 int luaopen_weir_http_microhttpd(lua_State *L)
 {
-    static const luaL_Reg methods[] = {
-        {"accept", server_accept}, {"drain", server_drain},   {"stop", server_stop},
-        {"stats", server_stats},   {"report", server_report}, {"port", server_port},
-        {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"accept", server_accept},
+                                       {"drain", server_drain},
+                                       {"stop", server_stop},
+                                       {"stats", server_stats},
+                                       {"report", server_report},
+                                       {"port", server_port},
+                                       {NULL, NULL}};
     static const luaL_Reg functions[] = {{"listen", server_listen}, {NULL, NULL}};
     luaL_checkversion(L);
     api = weir_lua_open(L);

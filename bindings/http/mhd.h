@@ -104,8 +104,8 @@ void weir__httpd_on_connection(void *cls, struct MHD_Connection *mhd, void **con
                                enum MHD_ConnectionNotificationCode code);
 void *weir__httpd_on_target(void *cls, const char *target, struct MHD_Connection *mhd);
 enum MHD_Result weir__httpd_on_request(void *cls, struct MHD_Connection *mhd, const char *url,
-                                       const char *method, const char *version,
-                                       const char *upload, size_t *upload_size, void **context);
+                                       const char *method, const char *version, const char *upload,
+                                       size_t *upload_size, void **context);
 void weir__httpd_on_completed(void *cls, struct MHD_Connection *mhd, void **context,
                               enum MHD_RequestTerminationCode code);
 /* Answer with `status` and no handler. */

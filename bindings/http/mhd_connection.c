@@ -19,9 +19,9 @@
 #include <sys/socket.h>
 
 #define SLOW_NS (WEIR_SECOND / 100)
-#define BODY_FIRST 4096         /* first size of a body's buffer */
-#define BODY_KEEP (64 * 1024)   /* a larger one is not kept for the next request */
-#define BODY_SWALLOW (1 << 20)  /* read and thrown away so that the client gets to the 413 */
+#define BODY_FIRST 4096        /* first size of a body's buffer */
+#define BODY_KEEP (64 * 1024)  /* a larger one is not kept for the next request */
+#define BODY_SWALLOW (1 << 20) /* read and thrown away so that the client gets to the 413 */
 
 #define api weir__httpd_api
 
@@ -365,8 +365,8 @@ static enum MHD_Result on_body(httpd_conn *c, const char *data, size_t *size)
 }
 
 enum MHD_Result weir__httpd_on_request(void *cls, struct MHD_Connection *mhd, const char *url,
-                                       const char *method, const char *version,
-                                       const char *upload, size_t *upload_size, void **context)
+                                       const char *method, const char *version, const char *upload,
+                                       size_t *upload_size, void **context)
 {
     httpd_server *s = cls;
     httpd_conn *c = *context;

@@ -139,8 +139,7 @@ static int is_target(const char *target, size_t len)
             return 0;
     }
     for (; *p != '\0' && *p != '?'; p++)
-        if (*p == '%' &&
-            (hex(p[1]) < 0 || hex(p[2]) < 0 || (p[1] == '0' && p[2] == '0')))
+        if (*p == '%' && (hex(p[1]) < 0 || hex(p[2]) < 0 || (p[1] == '0' && p[2] == '0')))
             return 0;
     return 1;
 }

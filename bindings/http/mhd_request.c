@@ -5,8 +5,8 @@
  *   box:stream(status, headers [, size])   a head alone; says whether a body is wanted
  *   box:write(chunk)                       waits until libmicrohttpd has taken it: backpressure
  *   box:finish()                           the end of the body
- *   box:close()                            the end of the task; without an answer the connection goes
- * Once the client has left they do nothing, and give nil or false. All of a response is
+ *   box:close()                            the end of the task; without an answer the connection
+ * goes Once the client has left they do nothing, and give nil or false. All of a response is
  * checked before any of it is sent, so that a bad one can become a 500. What frames the
  * message is decided here: a handler's Transfer-Encoding and Keep-Alive are left out, and so
  * is its Content-Length, but for a body that is not at hand (a stream, or the answer to
@@ -65,8 +65,8 @@ static const char *check_value(lua_State *L, const char *name)
                    luaL_typename(L, -1));
     value = lua_tolstring(L, -1, &len);
     if (strlen(value) != len || value[strcspn(value, "\r\n")] != '\0')
-        api->raise(L, "misuse", HTTPD_SERVE,
-                   "response header '%s' must not contain CR, LF or NUL", name);
+        api->raise(L, "misuse", HTTPD_SERVE, "response header '%s' must not contain CR, LF or NUL",
+                   name);
     return value;
 }
 
@@ -97,7 +97,8 @@ static void add_headers(lua_State *L, httpd_box *box, int index)
         name = lua_tolstring(L, -2, &len);
         kind = header_kind_of(name, len);
         if (kind == HEADER_BAD)
-            api->raise(L, "misuse", HTTPD_SERVE, "'headers' of a response must have names as keys, got '%s'", name);
+            api->raise(L, "misuse", HTTPD_SERVE,
+                       "'headers' of a response must have names as keys, got '%s'", name);
         if (kind == HEADER_PLAIN && lua_type(L, -1) == LUA_TTABLE) {
             lua_Integer n = luaL_len(L, -1);
             for (lua_Integer i = 1; i <= n; i++) {
@@ -163,8 +164,7 @@ static void drop_response(httpd_box *box)
 }
 
 /* Take `r`, add the headers at `index` and hand it to libmicrohttpd. [-0, +0, e] */
-static void queue(lua_State *L, httpd_box *box, unsigned status, int index,
-                  struct MHD_Response *r)
+static void queue(lua_State *L, httpd_box *box, unsigned status, int index, struct MHD_Response *r)
 {
     drop_response(box); /* of an attempt that raised */
     box->response = r;
@@ -278,8 +278,7 @@ static int box_write(lua_State *L)
     if (!is_open(box, HTTPD_STREAMING))
         return push_false(L);
     if (len > c->left)
-        return api->raise(L, "misuse", HTTPD_SERVE,
-                          "the body is longer than its content-length");
+        return api->raise(L, "misuse", HTTPD_SERVE, "the body is longer than its content-length");
     if (len == 0) {
         lua_pushboolean(L, 1);
         return 1;

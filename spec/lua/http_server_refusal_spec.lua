@@ -1,0 +1,124 @@
+-- http_server_refusal_spec.lua - http.serve: what is refused, of clients and of handlers. In real time.
+
+local raw = require "support.raw_http"
+local support = require "support.http_server"
+
+local serve, with_server = support.serve, support.with_server
+local hello, echo, program = support.hello, support.echo, support.program
+
+describe("weir.http.serve, refusing #real", function()
+  if not serve then
+    pending("needs libmicrohttpd's module and luv")
+    return
+  end
+
+  describe("a request that is refused", function()
+    local function refused(status, options, text)
+      return with_server(options, hello, function(port, server)
+        local c <close> = raw.connect(port)
+        c:send(text)
+        local r = c:response()
+        assert.equal(status, r and r.status)
+        assert.equal(0, server:stats().active)
+        local next <close> = raw.connect(port)
+        assert.equal("hello", next:get("/").body)
+      end)
+    end
+
+    local long = "X-Long: " .. ("x"):rep(3000) .. "\r\n"
+    it("has too large a head", refused(431, { max_header = 2000 }, "GET / HTTP/1.1\r\nHost: x\r\n" .. long .. "\r\n"))
+    it("has far too large a head", refused(431, {}, "GET / HTTP/1.1\r\nHost: x\r\n" .. long:rep(20) .. "\r\n"))
+    it("has too long a target", refused(414, {}, "GET /" .. ("x"):rep(100000) .. " HTTP/1.1\r\n"))
+    it("has too large a body", refused(413, { max_body = 10 },
+      "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\nhello world"))
+    it("has too large a body in chunks", refused(413, { max_body = 10 },
+      "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nhello \r\n5\r\nworld\r\n0\r\n\r\n"))
+    it("announces too large a body", refused(413, { max_body = 10 },
+      "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\nExpect: 100-continue\r\n\r\n"))
+    it("has no Host", refused(400, {}, "GET / HTTP/1.1\r\n\r\n"))
+    it("has two Hosts", refused(400, {}, "GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n"))
+    it("has two lengths", refused(400, {},
+      "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"))
+    it("has a length and chunks", refused(400, {},
+      "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"))
+    it("has a length that is none", refused(400, {}, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +1\r\n\r\na"))
+    it("has another encoding", refused(501, {},
+      "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"))
+    it("has a blank before a colon", refused(400, {},
+      "POST / HTTP/1.1\r\nHost: x\r\nContent-Length : 1\r\n\r\na"))
+    it("has a folded header", refused(400, {},
+      "POST / HTTP/1.1\r\nHost: x\r\nContent-Le: 1\r\n ngth\r\n\r\na"))
+    it("has a NUL in a header", refused(400, {}, "GET / HTTP/1.1\r\nHost: x\r\nX-Y: a\0b\r\nA: b\r\n\r\n"))
+    it("has a NUL in its last header", refused(400, {}, "GET / HTTP/1.1\r\nHost: x\r\nX-Y: a\0bcdef\r\n\r\n"))
+    it("has a CR in a header", refused(400, {}, "GET / HTTP/1.1\r\nHost: x\r\nX-Y: a\rb\r\n\r\n"))
+    it("has a blank in its target", refused(400, {}, "GET /a b HTTP/1.1\r\nHost: x\r\n\r\n"))
+    it("has a bad escape in its path", refused(400, {}, "GET /a%4 HTTP/1.1\r\nHost: x\r\n\r\n"))
+    it("has a NUL in its path", refused(400, {}, "GET /a%00 HTTP/1.1\r\nHost: x\r\n\r\n"))
+    it("has no method", refused(400, {}, "G@T / HTTP/1.1\r\nHost: x\r\n\r\n"))
+    it("is not of HTTP/1", refused(505, {}, "GET / HTTP/2.0\r\nHost: x\r\n\r\n"))
+
+    it("leaves the connection usable if only its body was too large", with_server({ max_body = 10 }, echo,
+      function(port)
+        local c <close> = raw.connect(port)
+        c:send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n" .. ("x"):rep(20))
+        assert.equal(413, c:response().status)
+        c:send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n" .. ("y"):rep(10))
+        assert.equal(("y"):rep(10), c:response().body)
+      end))
+  end)
+
+  describe("a handler that fails", function()
+    it("is a 500 and a report, and hurts nobody", function()
+      local output, code = program([[
+        if request.path == "/ok" then return { status = 200, body = "fine" } end
+        error("something broke")]], [[
+        local r, ok = c:get("/"), c:get("/ok")
+        return r.status, r.body, ok.body, server:stats().errors ]])
+      assert.equal(0, code)
+      assert.truthy(output:find("500\tInternal Server Error\tfine\t1", 1, true), output)
+      assert.truthy(output:find("http.serve 'shop'", 1, true), output)
+      assert.truthy(output:find("something broke", 1, true), output)
+      assert.truthy(output:find("stack traceback", 1, true), output)
+    end)
+
+    it("is one that returns anything but a response, or what cannot be sent", function()
+      local bad = {
+        [[return nil]], [[return 200]], [[return {}]], [[return { status = "200" }]], [[return { status = 42 }]],
+        [[return { status = 100 }]], [[return { status = 200, body = 5 }]], [[return { status = 200, body = {} }]],
+        [[return { status = 200, headers = "x: y" }]], [[return { status = 200, headers = { "x: y" } }]],
+        [[return { status = 200, headers = { x = true } }]], [[return { status = 200, headers = { x = { {} } } }]],
+        [[return { status = 200, headers = { ["x y"] = "z" } }]], [[return { status = 200, headers = { [""] = "z" } }]],
+        [[return { status = 200, headers = { x = "a\r\nInjected: b" } }]],
+        [[return { status = 200, headers = { x = "a\n" } }]], [[return { status = 200, headers = { x = "a\0b" } }]],
+        [[return { status = 200, headers = { x = { "a", "b\r" } } }]],
+        [[return { status = 200, headers = { ["x: y\r\nInjected"] = "b" } }]],
+        [[return { status = 200, headers = { ["x\0"] = "b" } }]],
+        [[return { status = 200, headers = { Location = "/" .. request.query.to } }]],
+      }
+      local cases = {}
+      for i, text in ipairs(bad) do cases[i] = ("function(request) %s end"):format(text) end
+      local output, code = program(([[
+        local cases = { %s }
+        local case = cases[tonumber(request.path:sub(2))]
+        return case and case(request) or { status = 200, body = "fine" }]]):format(table.concat(cases, ",\n")),
+        ([[
+        for i = 2, %d do
+          local r = c:get("/" .. i .. "?to=%%0d%%0aInjected:%%20b")
+          if r.status ~= 500 or r.head:find("Injected") then return i, r.head end
+        end
+        local r = c:get("/0")
+        return r.body, server:stats().errors ]]):format(#bad))
+      assert.equal(0, code)
+      assert.truthy(output:find(("fine\t%d"):format(#bad - 1), 1, true), output)
+    end)
+
+    it("is one whose wait for somebody else was cancelled", function()
+      local output, code = program([[
+        local t = weir.spawn(weir.sleep, 60)
+        t:cancel("not needed")
+        t:await()]], [[ return c:get("/").status ]])
+      assert.equal(0, code)
+      assert.truthy(output:find("500", 1, true), output)
+    end)
+  end)
+end)
