@@ -86,8 +86,11 @@ typedef struct ltask {
     int slot;       /* in ctx->tasks; 0 once it ended */
     int line;       /* where it was spawned; -1 unknown */
     int n_values;   /* arguments, then results, in user value 1 */
+    lua_KFunction k;   /* of the wait it is parked in */
+    lua_KContext kctx;
+    int top;           /* of its stack then */
     uint8_t parked; /* it yielded through park() */
-    uint8_t is_main, has_extra, raw_yield;
+    uint8_t is_main, has_extra, raw_yield, buried;
     uint8_t outcome; /* weir_task_state its body decided on, before it has ended */
 } ltask;
 
@@ -205,6 +208,9 @@ void ltask_push(lua_State *L, ltask *t);
 /* Push the field table of rarer things of the task/scope that owns `s`, made if missing. */
 void lscope_push_extra(lua_State *L, lcontext *ctx, weir_scope *s);
 void ltask_push_name(lua_State *L, ltask *t);
+/* Push all that is known of the failure of `t`, whose error is at `index`, as text: error,
+ * stack, and the failures that came beside it. The task must still be anchored. */
+void ltask_push_story(lua_State *L, ltask *t, int index);
 void ltask_push_site(lua_State *L, ltask *t);
 /* Push the results, or the error; returns how many. `index` is the task's; ended tasks only. */
 int ltask_push_values(lua_State *L, int index, ltask *t);
@@ -219,6 +225,8 @@ int lscope_run(lua_State *L);
 /* Set or take the reason of a cancel from the value at `index`. */
 int lscope_cancel(lua_State *L, lcontext *ctx, weir_scope *s, int index);
 void lscope_drop_reason(lua_State *L, weir_scope *s);
+/* End the scope of a body that is gone with its coroutine; it has no children. */
+void lscope_abandon(lua_State *L, lscope *s);
 /* A child of a collecting scope ended; the task is at `index`. */
 void lscope_collect(lua_State *L, lscope *s, int index);
 

@@ -48,9 +48,13 @@ static void push_expired(lua_State *L, lscope *s, int index)
                 op ? op : "", op ? ")" : "");
     lua_replace(L, -3);
     lua_pop(L, 1);
-    if (index != 0) {
+    if (index != 0) { /* the stack that matters is the one of the wait it hit */
         lua_pushvalue(L, index);
         lua_setfield(L, -2, "cause");
+        if (op != NULL) {
+            lua_getfield(L, index, "traceback");
+            lua_setfield(L, -2, "traceback");
+        }
     }
     push_kept(L, "name");
     lua_setfield(L, -2, "name");
@@ -70,7 +74,7 @@ static int decide(lua_State *L, lscope *s, int body)
 
     if (failed && !cancelled && (body & BODY_FAILED_FIRST))
         return -1;
-    if ((flags & WEIR_SCOPE_FAILED) && push_first_kept(L))
+    if ((flags & WEIR_SCOPE_FAILED) && !(flags & WEIR_SCOPE_EXPIRED) && push_first_kept(L))
         return -1;
     if (failed && !cancelled)
         return -1;
@@ -224,6 +228,19 @@ static int core_shield(lua_State *L)
         fn = 2;
     }
     return scoped(L, "weir.shield", fn, grace, 1, 0, 0, 0);
+}
+
+void lscope_abandon(lua_State *L, lscope *s)
+{
+    lcontext *ctx = s->ctx;
+    if (s->deadline.scope != NULL)
+        weir_deadline_unset(ctx->rt, &s->deadline);
+    weir_scope_end(ctx->rt, &s->scope);
+    s->ended = 1;
+    lscope_drop_reason(L, &s->scope);
+    int slot = s->slot;
+    s->slot = 0;
+    lcontext_unanchor(L, ctx, slot); /* `s` may be collected from here on */
 }
 
 /* --- cancel and its reason ---------------------------------------------------------------- */

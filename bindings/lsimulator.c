@@ -113,10 +113,11 @@ static int simulator_run(lua_State *L)
     int n = lua_gettop(L) - 2;
     if (outer->simulator == s->sim)
         return lerror_raise(L, "misuse", op, "the simulator is running");
-    if (s->fail_nth != 0)
-        weir_simulator_fail_alloc(s->sim, s->fail_nth, s->fail_extra);
+    uint64_t fail_nth = s->fail_nth, cancel_at = s->cancel_at;
+    s->fail_nth = s->cancel_at = 0;
+    weir_simulator_fail_alloc(s->sim, fail_nth, s->fail_extra);
     lcontext *ctx = lcontext_new(L, box, s->sim);
-    ctx->cancel_at = s->cancel_at;
+    ctx->cancel_at = cancel_at;
     ctx->cancel_self = s->cancel_self;
     uint64_t start = weir_now(ctx->rt);
     box->current = ctx;
@@ -126,7 +127,6 @@ static int simulator_run(lua_State *L)
     int ok = lua_pcall(L, n + 2, LUA_MULTRET, 0) == LUA_OK;
     box->current = outer;
     weir_simulator_fail_alloc(s->sim, 0, 0);
-    s->fail_nth = s->cancel_at = 0;
     const char *left = weir_runtime_quiesce(ctx->rt);
     double time = lseconds(weir_now(ctx->rt) - start);
     lua_Integer waits = (lua_Integer)ctx->parks;

@@ -122,7 +122,10 @@ void lscope_add_error(lua_State *L, lcontext *ctx, weir_scope *blamed, int index
         ltask_push(L, t);
         push_extra_field(L, lua_gettop(L), t, "traceback");
         lua_setfield(L, -3, "traceback");
-        push_extra_field(L, lua_gettop(L), t, "name");
+        if (push_extra_field(L, lua_gettop(L), t, "name") == LUA_TNIL) {
+            lua_pop(L, 1);
+            push_default_name(L, t);
+        }
         lua_setfield(L, -3, "name");
         lua_pop(L, 1);
     }
@@ -144,6 +147,61 @@ int lscope_push_first_error(lua_State *L, lcontext *ctx, weir_scope *s)
     return 1;
 }
 
+/* Append the text of the error and the traceback at the top (both popped) to the text below. */
+static void append_failure(lua_State *L, const char *before)
+{
+    luaL_tolstring(L, -2, NULL);
+    if (lua_isstring(L, -2))
+        lua_pushfstring(L, "%s%s%s\n%s", lua_tostring(L, -4), before, lua_tostring(L, -1),
+                        lua_tostring(L, -2));
+    else
+        lua_pushfstring(L, "%s%s%s", lua_tostring(L, -4), before, lua_tostring(L, -1));
+    lua_replace(L, -5);
+    lua_pop(L, 3);
+}
+
+void ltask_push_story(lua_State *L, ltask *t, int index)
+{
+    index = lua_absindex(L, index);
+    luaL_checkstack(L, 12, "report");
+    lua_pushliteral(L, "");
+    ltask_push(L, t);
+    int task = lua_gettop(L), of_body;
+    lua_pushvalue(L, task - 1);
+    lua_pushvalue(L, index);
+    of_body = push_extra_field(L, task, t, "traceback") == LUA_TSTRING;
+    if (!of_body) { /* it came from a child */
+        lua_pop(L, 1);
+        if (push_extra_field(L, task, t, "errors") == LUA_TTABLE &&
+            lua_rawgeti(L, -1, 1) == LUA_TTABLE) {
+            lua_getfield(L, -1, "traceback");
+            lua_replace(L, -3);
+            lua_pop(L, 1);
+        }
+    }
+    append_failure(L, "");
+    if (push_extra_field(L, task, t, "errors") == LUA_TTABLE) {
+        lua_Integer n = (lua_Integer)lua_rawlen(L, -1);
+        for (lua_Integer i = 1; i <= n; i++) {
+            lua_rawgeti(L, task + 2, i);
+            lua_getfield(L, -1, "error");
+            lua_getfield(L, -2, "traceback");
+            lua_remove(L, -3);
+            if (lua_rawequal(L, -2, index)) {
+                lua_pop(L, 2);
+                continue;
+            }
+            lua_pushvalue(L, task + 1);
+            lua_insert(L, -3);
+            append_failure(L, "\nand beside it: ");
+            lua_replace(L, task + 1);
+        }
+    }
+    lua_settop(L, task + 1);
+    lua_replace(L, task - 1);
+    lua_settop(L, task - 1);
+}
+
 /* The error at `index` ended a task that nobody awaits: report it, or let the hook do so. */
 static void unhandled(lua_State *L, lcontext *ctx, ltask *t, int index)
 {
@@ -160,12 +218,7 @@ static void unhandled(lua_State *L, lcontext *ctx, ltask *t, int index)
         }
         lerror_report(L, box, "error in the on_unhandled hook", 1);
     }
-    luaL_tolstring(L, index, NULL);
-    ltask_push(L, t);
-    push_extra_field(L, lua_gettop(L), t, "traceback");
-    lua_remove(L, -2);
-    if (lua_isstring(L, -1))
-        lua_pushfstring(L, "%s\n%s", lua_tostring(L, -2), lua_tostring(L, -1));
+    ltask_push_story(L, t, index);
     ltask_push_name(L, t);
     lua_pushfstring(L, "unhandled error in %s", lua_tostring(L, -1));
     const char *what = lua_tostring(L, -1);
@@ -280,13 +333,17 @@ static int task_main(lua_State *L)
     return body_ended(L, lua_pcallk(L, lua_gettop(L) - 3, LUA_MULTRET, 2, 0, body_ended), 0);
 }
 
-/* Protected: a task that ends without having run (cancelled, or no memory for a coroutine). */
-static int conclude_unstarted(lua_State *L)
+/* Protected: a task that ends without its coroutine: it never ran (cancelled, or no memory for
+ * one), or the coroutine died under it and left the error in its values. */
+static int conclude_outside(lua_State *L)
 {
     ltask *t = lua_touserdata(L, 1);
     ltask_push(L, t);
     lua_replace(L, 1);
-    if (weir_scope_is_cancelled(&t->task.scope)) {
+    if (t->buried) {
+        lua_getiuservalue(L, 1, LTASK_VALUES);
+        conclude(L, t, WEIR_TASK_FAILED, 2);
+    } else if (weir_scope_is_cancelled(&t->task.scope)) {
         lerror_push_cancelled(L, "task", &t->task.scope);
         conclude(L, t, WEIR_TASK_CANCELLED, 2);
     } else {
@@ -305,15 +362,34 @@ static void finish(lcontext *ctx, ltask *t)
     lcontext_unanchor(L, ctx, slot); /* `t` may be collected from here on */
 }
 
-static void finish_unstarted(lcontext *ctx, ltask *t)
+static void finish_outside(lcontext *ctx, ltask *t)
 {
     lua_State *L = ctx->from;
     t->outcome = WEIR_TASK_FAILED;
-    lua_pushcfunction(L, conclude_unstarted);
+    lua_pushcfunction(L, conclude_outside);
     lua_pushlightuserdata(L, t);
     if (lua_pcall(L, 1, 0, 0) != LUA_OK)
         lua_pop(L, 1);
     finish(ctx, t);
+}
+
+/* The coroutine is dead: closed by somebody with a hand on it, or out of memory in task_main.
+ * Its scopes are still open; end them from the inside out, each once its children have ended. */
+static void bury(lcontext *ctx, ltask *t)
+{
+    t->buried = 1;
+    for (;;) {
+        weir_scope *s = t->task.current;
+        if (s->n_children > 0) {
+            weir_scope_cancel(ctx->rt, s, (weir_reason){"the coroutine of the task died", 0});
+            weir_scope_join(ctx->rt, s, &t->task.wait, 0, WEIR_FOREVER);
+            return; /* and here again when they have ended */
+        }
+        if (s == &t->task.scope)
+            break;
+        lscope_abandon(ctx->from, (lscope *)(void *)s);
+    }
+    finish_outside(ctx, t);
 }
 
 /* --- turns -------------------------------------------------------------------------------- */
@@ -361,17 +437,21 @@ static void resume(weir_runtime *rt, weir_task *task)
     int n_args = 0, n_results, rc;
     (void)rt;
 
+    if (t->buried) {
+        bury(ctx, t);
+        return;
+    }
     if (t->co == NULL) {
         if (task->wait.status != WEIR_GRANTED || lcontext_take_thread(ctx, t) != 0) {
             if (task->wait.status != WEIR_GRANTED)
                 t->permit = NULL; /* given up or refunded by the core */
-            finish_unstarted(ctx, t);
+            finish_outside(ctx, t);
             return;
         }
         n_args = load(ctx, t);
         if (n_args < 0) {
             lcontext_give_thread(ctx, t, 1);
-            finish_unstarted(ctx, t);
+            finish_outside(ctx, t);
             return;
         }
     }
@@ -389,16 +469,18 @@ static void resume(weir_runtime *rt, weir_task *task)
         return;
     if (t->raw_yield)
         lua_sethook(t->co, NULL, 0, 0);
-    if (rc != LUA_OK) { /* out of memory in task_main itself: children have ended */
-        t->outcome = WEIR_TASK_FAILED;
+    if (rc != LUA_OK) {
         lua_State *L = ctx->from;
         ltask_push(L, t);
         lua_xmove(t->co, L, 1);
         lua_setiuservalue(L, -2, LTASK_VALUES);
         lua_pop(L, 1);
         t->n_values = 1;
+        lcontext_give_thread(ctx, t, 0);
+        bury(ctx, t);
+        return;
     }
-    lcontext_give_thread(ctx, t, rc == LUA_OK);
+    lcontext_give_thread(ctx, t, 1);
     finish(ctx, t);
 }
 
@@ -545,10 +627,21 @@ static int push_outcome(lua_State *L, ltask *t, int protect)
     return done || protect ? n + protect : lua_error(L);
 }
 
+/* false and a `timeout` for pawait, or raise it. */
+static int timed_out(lua_State *L, int protect)
+{
+    lua_pushboolean(L, 0);
+    lerror_push(L, "timeout", "task:await", "timed out");
+    return protect ? 2 : lua_error(L);
+}
+
 static int awaited(lua_State *L, int status, lua_KContext protect)
 {
+    lcontext *ctx = lcontext_here(L);
     (void)status;
-    lwait_outcome(L, lcontext_here(L));
+    if (ltask_current(ctx)->task.wait.status == WEIR_TIMEOUT)
+        return timed_out(L, (int)protect);
+    lwait_outcome(L, ctx);
     return push_outcome(L, lua_touserdata(L, 1), (int)protect);
 }
 
@@ -568,7 +661,7 @@ static int await(lua_State *L, const char *op, int protect)
     if (t->ctx != ctx)
         return lerror_raise(L, "misuse", op, "the task belongs to another runtime");
     if (timeout == 0)
-        return lerror_raise(L, "timeout", op, "timed out");
+        return timed_out(L, protect);
     weir_task_join(ctx->rt, &t->task, &self->task.wait, protect, weir_after(ctx->rt, timeout));
     return lwait_park(L, self, awaited, protect);
 }

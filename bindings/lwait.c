@@ -51,6 +51,27 @@ static void count_park(lcontext *ctx, ltask *t)
     }
 }
 
+/* Where a parked task wakes up. Somebody with a hand on its coroutine may have resumed it, not
+ * the runtime: then it goes on waiting, and what was passed to it is dropped. */
+static int woken(lua_State *L, int status, lua_KContext kctx)
+{
+    ltask *t = (ltask *)kctx;
+    lua_settop(L, t->top);
+    if (weir_current(t->ctx->rt) != &t->task || t->task.state != WEIR_TASK_RUNNING)
+        return lua_yieldk(L, 0, kctx, woken);
+    return t->k(L, status, t->kctx);
+}
+
+static int yield_task(lua_State *L, ltask *t, lua_KFunction k, lua_KContext kctx)
+{
+    count_park(t->ctx, t);
+    t->k = k;
+    t->kctx = kctx;
+    t->top = lua_gettop(L);
+    t->parked = 1;
+    return lua_yieldk(L, 0, (lua_KContext)t, woken);
+}
+
 int lwait_park(lua_State *L, ltask *t, lua_KFunction k, lua_KContext kctx)
 {
     weir_waiter *w = &t->task.wait;
@@ -59,9 +80,7 @@ int lwait_park(lua_State *L, ltask *t, lua_KFunction k, lua_KContext kctx)
         weir_graph_is_stuck(t->ctx->rt, &t->task, &g)) {
         return lwait_raise_stuck(L, t->ctx, &g);
     }
-    count_park(t->ctx, t);
-    t->parked = 1;
-    return lua_yieldk(L, 0, kctx, k);
+    return yield_task(L, t, k, kctx);
 }
 
 /* [-0, +1, m] One line for a task of a cycle: who, where spawned, what it waits for. */
@@ -148,9 +167,7 @@ int lwait_join_end(lua_State *L, ltask *t, weir_scope *s, lua_KFunction k, lua_K
         s->flags |= WEIR_SCOPE_FAILED;
         weir_scope_cancel(rt, s, (weir_reason){"deadlock", 0});
     }
-    count_park(t->ctx, t);
-    t->parked = 1;
-    return lua_yieldk(L, 0, kctx, k);
+    return yield_task(L, t, k, kctx);
 }
 
 void lwait_outcome(lua_State *L, lcontext *ctx)
