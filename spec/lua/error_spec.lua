@@ -233,8 +233,9 @@ describe("a traceback", function()
       weir.sleep(10)
     end
     local err = helper.error("timeout", weir.timeout, 1, function() waits() end)
-    assert.is_truthy(err.traceback:find(("error_spec.lua:%d"):format(line), 1, true),
-      ("line %d is not in:\n%s"):format(line, err.traceback))
+    local text = err.traceback .. "\n" .. tostring(type(err.cause) == "table" and err.cause.traceback)
+    assert.is_truthy(text:find(("error_spec.lua:%d"):format(line), 1, true),
+      ("line %d is not in:\n%s"):format(line, text))
   end))
 
   it("is nil for a task that ended well", helper.virtual(function()

@@ -26,16 +26,24 @@ describe("memory", function()
 
   it("reuses the coroutines of tasks that failed or were cancelled", helper.virtual(function()
     local seen = {}
-    for i = 1, 300 do
-      local t = weir.spawn(function()
-        seen[coroutine.running()] = true
-        if i % 2 == 0 then error("x") end
-        weir.sleep(100)
-      end)
-      weir.spawn(function() t:pawait() end)
-      weir.checkpoint()
-      t:cancel()
-      t:pawait()
+    for _ = 1, 300 do
+      local t
+      weir.settle {
+        function()
+          seen[coroutine.running()] = true
+          weir.checkpoint()
+          error("x")
+        end,
+        function()
+          t = weir.spawn(function()
+            seen[coroutine.running()] = true
+            weir.sleep(100)
+          end)
+          weir.checkpoint()
+          t:cancel()
+          t:pawait()
+        end,
+      }
     end
     assert.is_true(count(seen) <= 8, count(seen) .. " coroutines")
   end))

@@ -334,9 +334,9 @@ describe("weir.scope", function()
       local child
       helper.error("timeout", weir.scope, { timeout = 1 }, function(s)
         child = s:spawn(function()
-          local ok, err = pcall(weir.sleep, 10)
+          local _, err = pcall(weir.sleep, 10)
           reason = err.reason
-          assert(ok, err)
+          error(err, 0)
         end)
       end)
       assert.equal("cancelled", child.status)

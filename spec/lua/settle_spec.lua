@@ -57,6 +57,15 @@ describe("weir.settle", function()
     end)
   end))
 
+  it("claims the failures of tasks it was handed, though they fail in their first turn", helper.virtual(function()
+    weir.scope(function(s)
+      local limit = weir.limit(1)
+      local out = weir.settle { s:spawn(error, "x"), limit(error, "y"), limit(error, "z") }
+      for i = 1, 3 do assert.is_false(out[i].ok) end
+      weir.sleep(1)
+    end)
+  end))
+
   it("of nothing is an empty result", helper.virtual(function()
     assert.same({ n = 0 }, weir.settle {})
   end))
