@@ -1,6 +1,7 @@
 # WeirTest.cmake - how a test becomes a ctest test.
 #
-# Names are kind.group.unit (asan.c.timer), so that one ctest can run several builds. Every command goes
+# Names are kind.group.unit (asan.c.timer), so that one ctest can run several builds; groups are c, weir (specs in the
+# binary), lua (the same under plain lua5.4), host and style. Every command goes
 # through build/env, which sets paths and seed; the seed of a run is printed by each test that uses one and
 # WEIR_SEED=n repeats it. Tests run in the source folder, in any order, beside each other.
 
@@ -58,6 +59,6 @@ endfunction()
 
 # weir_lua_test(unit spec): inside the binary, and under plain lua5.4 with weir as a module.
 function(weir_lua_test unit spec)
-  weir_test(host ${unit} $<TARGET_FILE:weir_host> spec/support/run_busted.lua ${spec})
+  weir_test(weir ${unit} $<TARGET_FILE:weir_host> spec/support/run_busted.lua ${spec})
   weir_test(lua ${unit} lua5.4 spec/support/run_busted.lua ${spec})
 endfunction()
