@@ -33,6 +33,7 @@ local known <const> = {
   total = true, label = true, file = true, interval = true, terminal = true, width = true,
 }
 local smoothing <const> = 3 -- seconds: the rate shown follows a change within about this
+local settling <const> = 1 -- seconds before an ETA is worth a word
 
 -- Columns of the terminal that standard error is, or nil. Lua alone cannot ask; one short
 -- shell can, it inherits the descriptor.
@@ -63,15 +64,16 @@ local function per_second(rate)
   return (rate < 10 and "%.1f/s" or "%.0f/s"):format(rate)
 end
 
--- Bring the smoothed rate up to `now`.
+-- Bring the smoothed rate up to `now`: an average that forgets, exact while there is little to forget.
 local function measure(self, now)
   local elapsed = now - self._measured_at
   if elapsed <= 0 then
     return
   end
+  local keep = math.exp(-elapsed / smoothing)
+  self._weight = self._weight * keep + (1 - keep)
   local rate = (self.finished - self._measured) / elapsed
-  local weight = self._rate and 1 - math.exp(-elapsed / smoothing) or 1
-  self._rate = (self._rate or 0) * (1 - weight) + rate * weight
+  self._rate = self._rate + (rate - self._rate) * (1 - keep) / self._weight
   self._measured, self._measured_at = self.finished, now
 end
 
@@ -82,10 +84,10 @@ local function words(self)
   if self.failed > 0 then
     list[#list + 1] = ("%d failed"):format(self.failed)
   end
-  local rate = self._rate or 0
+  local rate = self._rate
   list[#list + 1] = per_second(rate)
   list[#list + 1] = ("%d in flight"):format(self.started - self.finished)
-  if self.total and self.total > self.finished and rate > 0 then
+  if self.total and self.total > self.finished and rate > 0 and self._measured_at - self._began >= settling then
     list[#list + 1] = "ETA " .. clock((self.total - self.finished) / rate)
   end
   return list
@@ -181,7 +183,7 @@ function progress:close()
     self._file:write("\r\27[K")
     self._file:flush()
   elseif not self._width and self._printed ~= self.finished then
-    self._rate = nil
+    self._rate, self._weight = 0, 0 -- of the whole
     self._measured, self._measured_at = 0, self._began
     self:draw()
   end
@@ -219,7 +221,7 @@ local function new(_, options)
   return setmetatable({
     total = total, label = options.label, started = 0, finished = 0, failed = 0,
     _file = file, _width = width, _interval = interval, _due = now + interval,
-    _began = now, _measured = 0, _measured_at = now, _printed = 0,
+    _began = now, _rate = 0, _weight = 0, _measured = 0, _measured_at = now, _printed = 0,
   }, progress)
 end
 

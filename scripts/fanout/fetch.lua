@@ -46,19 +46,29 @@ local function retry_after(value)
   return math.max(0, at - os.time())
 end
 
--- One request. Returns the response, or nil, kind and message.
+-- One request, its body counted and thrown away piece by piece, so that a large one needs no room.
+local function request(client, item, options)
+  local response <close> = client:request(item.url, { method = options.method, body = options.data, stream = true })
+  local bytes = 0
+  for piece in response.read, response do
+    bytes = bytes + #piece
+  end
+  return { status = response.status, bytes = bytes, retry_after = response.headers["retry-after"] }
+end
+
+-- One attempt. Returns what was answered, or nil, kind and message.
 local function attempt(client, item, options, meter)
   meter:enter()
-  local ok, response = pcall(client.request, client, item.url, { method = options.method, body = options.data })
+  local ok, answer = pcall(request, client, item, options)
   meter:leave()
   if ok then
-    return response
+    return answer
   end
-  local kind = weir.kind(response)
+  local kind = weir.kind(answer)
   if kind == "network" or kind == "timeout" or kind == "protocol" or kind == "misuse" then
-    return nil, kind, type(response) == "table" and response.message or tostring(response)
+    return nil, kind, type(answer) == "table" and answer.message or tostring(answer)
   end
-  error(response, 0)
+  error(answer, 0)
 end
 
 -- May another attempt follow this answer, or this failure?
@@ -80,9 +90,9 @@ local function fetch(client, item, options, meter)
   local attempts = 0
   while true do
     attempts = attempts + 1
-    local response, kind, message = attempt(client, item, options, meter)
-    local status = response and response.status
-    local outcome = { status = status, bytes = response and #response.body or 0, attempts = attempts }
+    local answer, kind, message = attempt(client, item, options, meter)
+    local status = answer and answer.status
+    local outcome = { status = status, bytes = answer and answer.bytes or 0, attempts = attempts }
     if status and status < 400 then
       return outcome
     end
@@ -91,7 +101,7 @@ local function fetch(client, item, options, meter)
     if attempts > options.retries or not may_retry(options.method, status, kind) then
       return outcome
     end
-    local asked = unserved[status] and retry_after(response.headers["retry-after"]) or 0
+    local asked = unserved[status] and retry_after(answer.retry_after) or 0
     if asked > longest_wait then
       outcome.message = ("%s, and asks to wait %d s"):format(outcome.message, asked)
       return outcome

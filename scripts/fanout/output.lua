@@ -9,12 +9,17 @@ local json = require "weir.json"
 local output = {}
 output.__index = output
 
+-- A string, with its slashes as they are: cjson escapes each, and URLs are to be found by grep.
+local function text_of(value)
+  return (json.encode(value):gsub("\\/", "/"))
+end
+
 -- `record` as a line. `error` and `message` are there if it failed, `status` if it was answered.
 local function format(record)
   local text = ('{"line":%d,"url":%s,"status":%s,"ms":%.2f,"bytes":%d,"attempts":%d'):format(
-    record.line, json.encode(record.url), record.status or "null", record.ms, record.bytes, record.attempts)
+    record.line, text_of(record.url), record.status or "null", record.ms, record.bytes, record.attempts)
   if record.error then
-    text = ('%s,"error":%s,"message":%s'):format(text, json.encode(record.error), json.encode(record.message))
+    text = ('%s,"error":%s,"message":%s'):format(text, text_of(record.error), text_of(record.message))
   end
   return text .. "}\n"
 end

@@ -3,7 +3,7 @@
 -- A report takes records as they finish (add) and measures how many requests are in flight
 -- (enter, leave). Little's law, L = X * W: with L URLs always in work, each for W seconds, X
 -- of them finish in a second. It holds while there is enough to do, so what it predicts is set
--- beside what was measured until the source was empty (drained), not beside the last few.
+-- beside what was measured until the source was empty (drained); the last few are left out.
 
 local json = require "weir.json"
 local weir = require "weir"
@@ -56,7 +56,7 @@ end
 
 -- The source is empty: from now on places stay free.
 function report:drained()
-  self.steady = self.steady or { finished = #self.times, seconds = weir.now() - self.began }
+  self.steady = self.steady or { finished = #self.times, busy = self.busy, seconds = weir.now() - self.began }
 end
 
 -- No more will come. Idempotent.
@@ -68,8 +68,8 @@ local function quantile(sorted, share)
   return sorted[math.max(1, math.ceil(share * #sorted))] or 0
 end
 
---- Everything that is computed: times in ms, rates per second. `predicted` and `steady` are nil
---- where there was no steady state to speak of.
+--- Everything that is computed: times in ms, rates per second. `steady` is nil if the run was too
+--- short, or had no limit to keep busy.
 function report:figures()
   local sorted = table.move(self.times, 1, #self.times, 1, {})
   table.sort(sorted)
@@ -83,7 +83,10 @@ function report:figures()
     seconds = seconds, mean = mean * 1000, in_work = self.busy / seconds,
     p50 = quantile(sorted, 0.5), p95 = quantile(sorted, 0.95), p99 = quantile(sorted, 0.99), max = quantile(sorted, 1),
     urls = #sorted / seconds, requests = self.attempts / seconds,
-    predicted = steady and self.limit / mean, steady = steady and steady.finished / steady.seconds,
+    steady = steady and {
+      limit = self.limit, mean = 1000 * steady.busy / steady.finished,
+      predicted = self.limit * steady.finished / steady.busy, measured = steady.finished / steady.seconds,
+    },
   }
 end
 
@@ -138,9 +141,10 @@ function report:text()
     line("rate", "%.0f URLs/s, %.0f requests/s", f.urls, f.requests)
     line("in flight", "%d requests at most, %.1f URLs in work on average", self.peak, f.in_work)
   end
-  if f.predicted then
+  local steady <const> = f.steady
+  if steady then
     line("Little", "%d in work / %.1f ms each = %.0f/s predicted, %.0f/s measured while there were enough (%.0f %%)",
-      self.limit, f.mean, f.predicted, f.steady, 100 * f.steady / f.predicted)
+      steady.limit, steady.mean, steady.predicted, steady.measured, 100 * steady.measured / steady.predicted)
   end
   return table.concat(lines, "\n")
 end
@@ -155,7 +159,7 @@ function report:json()
     bytes = self.bytes, attempts = self.attempts, retried = self.retried, seconds = f.seconds,
     ms = { mean = f.mean, p50 = f.p50, p95 = f.p95, p99 = f.p99, max = f.max },
     urls_per_second = f.urls, requests_per_second = f.requests, in_flight_peak = self.peak,
-    little = f.predicted and { predicted_per_second = f.predicted, measured_per_second = f.steady },
+    little = f.steady and { predicted_per_second = f.steady.predicted, measured_per_second = f.steady.measured },
   }
 end
 

@@ -101,6 +101,7 @@ local function watch_reader()
   repeat
     weir.sleep(heartbeat)
   until not (io.stdout:write("\n") and io.stdout:flush())
+  os.exit(0) -- whoever started this is gone: nobody to answer, nobody to complain to
 end
 
 local function wait_for_quit()
