@@ -140,6 +140,13 @@ static void a_new_head_is_told_when_it_is_stuck(void **state)
           {SYIELD, SACQUIRE_IN(0, 2, 5)},
           {SYIELD, SYIELD, SACQUIRE(0, 3)},
           {SACQUIRE(0, 2), SSLEEP(9), SRELEASE(0)}}},
+        {"and there are two of them", {3},
+         {{SDETACH(1), SDETACH(2), SDETACH(3), SDETACH(4), SDETACH(5), SACQUIRE(0, 2), SSLEEP(9)},
+          {SYIELD, SYIELD, SYIELD, SYIELD, SACQUIRE(0, 1)},
+          {SACQUIRE(0, 1), SYIELD, SYIELD, SYIELD, SYIELD, SYIELD, SPJOIN(1)},
+          {SYIELD, SACQUIRE_IN(0, 2, 5)},
+          {SYIELD, SYIELD, SACQUIRE(0, 3)},
+          {SYIELD, SYIELD, SYIELD, SACQUIRE(0, 3)}}},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -148,11 +155,32 @@ static void a_new_head_is_told_when_it_is_stuck(void **state)
             ;
         CHECK_INT(w->task[4].error, WEIR_EDEADLOCK);
         CHECK_INT(w->task[4].ended_at, 5);
+        if (i == 2) {
+            CHECK_INT(w->task[5].error, WEIR_EDEADLOCK);
+            CHECK_INT(w->task[5].ended_at, 5);
+        }
         CHECK_INT(w->task[1].task.state, WEIR_TASK_DONE);
         CHECK_INT(w->task[2].task.state, WEIR_TASK_DONE);
         CHECK_INT(w->deadlocks, 0); /* it was not found by a task that parked */
         script_world_free(w);
     }
+}
+
+/* A transfer can take away the last hope: 1 waits for 3, who gives it to 2, who waits for 1. */
+static void a_transfer_asks_too(void **state)
+{
+    static const script_program p = {"transfer", {1},
+                                     {{SDETACH(1), SDETACH(2), SDETACH(3)},
+                                      {SYIELD, SACQUIRE(0, 1)},
+                                      {SYIELD, SYIELD, SPJOIN(1)},
+                                      {SACQUIRE(0, 1), SSLEEP(5), STRANSFER(0, 2)}}};
+    script_world *w = script_world_new(&p);
+    (void)state;
+    script_run_to(w, 9);
+    CHECK_INT(w->task[1].error, WEIR_EDEADLOCK);
+    CHECK_INT(w->task[1].ended_at, 5);
+    CHECK_INT(w->task[2].task.state, WEIR_TASK_DONE);
+    script_world_free(w);
 }
 
 /* --- large graphs, of bare tasks -------------------------------------------------------------- */
@@ -274,6 +302,72 @@ static void a_lattice_is_searched_in_bounded_steps(void **state)
         weir_semaphore_fini(&s[d]);
 }
 
+/* --- random graphs ------------------------------------------------------------------------------ */
+
+/* A wait of the test's own: at least `need` of the tasks in `from` (bits) must be able to act. */
+typedef struct some_of {
+    crowd *c;
+    uint32_t from;
+    int need;
+} some_of;
+
+static int some_can_wake(weir_graph *g, weir_waiter *w)
+{
+    const some_of *s = w->object;
+    int n = 0;
+    for (unsigned i = 0; i < s->c->n && n < s->need; i++)
+        if (s->from >> i & 1)
+            n += weir_graph_can_act(g, &s->c->t[i]);
+    return n >= s->need;
+}
+
+static const weir_wait_ops some_ops = {"test:some", forget, NULL, some_can_wake, NULL};
+
+static uint32_t acting(const some_of *s, unsigned n)
+{
+    uint32_t acts = 0, before;
+    do {
+        before = acts;
+        for (unsigned i = 0; i < n; i++)
+            if (__builtin_popcount(s[i].from & acts) >= s[i].need)
+                acts |= UINT32_C(1) << i;
+    } while (acts != before);
+    return acts;
+}
+
+static void random_graphs_match_a_fixed_point(void **state)
+{
+    check_random r = {check_seed(41)};
+    uint32_t graphs = check_scaled(20000), stuck = 0;
+    (void)state;
+    for (uint32_t k = 0; k < graphs; k++) {
+        unsigned n = 3 + check_below(&r, 10), density = 1 + check_below(&r, 4);
+        crowd *c = crowd_new(n);
+        some_of s[16];
+        for (unsigned i = 0; i < n; i++) {
+            s[i] = (some_of){c, 0, 0};
+            for (unsigned m = 0; m < density; m++)
+                s[i].from |= UINT32_C(1) << check_below(&r, n);
+            s[i].need = 1 + (int)check_below(&r, (uint32_t)__builtin_popcount(s[i].from));
+            if (check_below(&r, n) == 0)
+                s[i].need = 0; /* it can act, whatever the others do */
+            weir_waiter_begin(c->rt, free_wait(c, i), &some_ops, &s[i], WEIR_FOREVER);
+        }
+        uint32_t acts = acting(s, n);
+        for (unsigned i = 0; i < n; i++) {
+            weir_graph g;
+            CHECK_INT(weir_graph_is_stuck(c->rt, &c->t[i], &g), !(acts >> i & 1));
+            CHECK((g.n_cycle > 0) || (acts >> i & 1));
+            stuck += !(acts >> i & 1);
+            for (uint32_t m = 0; m < g.n_cycle && !(acts >> i & 1); m++)
+                CHECK(!(acts >> (g.cycle[m] - c->t) & 1));
+        }
+        crowd_free(c);
+    }
+    check_figure("graphs", graphs);
+    check_figure("stuck", stuck);
+}
+
 /* --- against the reference ---------------------------------------------------------------------- */
 
 /* Can task `i` be woken if just those in `acts` can act? */
@@ -369,8 +463,10 @@ int main(void)
         cmocka_unit_test(nobody_is_told_while_somebody_can_act),
         cmocka_unit_test(a_deadline_of_a_scope_does_not_count),
         cmocka_unit_test(a_new_head_is_told_when_it_is_stuck),
+        cmocka_unit_test(a_transfer_asks_too),
         cmocka_unit_test(a_chain_too_long_to_prove_is_no_deadlock),
         cmocka_unit_test(a_lattice_is_searched_in_bounded_steps),
+        cmocka_unit_test(random_graphs_match_a_fixed_point),
         cmocka_unit_test(the_search_matches_a_fixed_point),
     };
     return CHECK_MAIN(graph);
