@@ -96,6 +96,14 @@ static void nobody_is_told_while_somebody_can_act(void **state)
           {SACQUIRE(0, 1), SSLEEP(5)}}},
         {"join of a sleeper that is joined", {0},
          {{SSPAWN(1), SSPAWN(2), SJOIN(1)}, {SSLEEP(3)}, {SJOIN(1)}}},
+        /* 0 needs both 1 and 2, 1 needs 2 or 3, 2 needs 0 or 1: what the search learns of 2 while it
+         * looks at 1 must be forgotten once 3 gives 1 a way out. */
+        {"a way out beside the way through a cycle", {2, 2},
+         {{SACQUIRE(0, 1), SOPEN, SSPAWN(1), SSPAWN(2), SDETACH(3), SYIELD, SYIELD, SYIELD, SYIELD,
+           SCLOSE},
+          {SACQUIRE(0, 1), SYIELD, SYIELD, SACQUIRE(1, 1)},
+          {SACQUIRE(1, 1), SYIELD, SYIELD, SACQUIRE(0, 1)},
+          {SACQUIRE(1, 1), SSLEEP(5)}}},
         {"the head of the queue can act", {2},
          {{SDETACH(1), SDETACH(2), SDETACH(3)},
           {SACQUIRE(0, 1), SYIELD, SYIELD, SSLEEP(4), SRELEASE(0)},

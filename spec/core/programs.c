@@ -72,6 +72,14 @@ static int closed(const script_world *w)
     return ok;
 }
 
+static int resized(const script_world *w)
+{
+    int ok = done(w, 0) && done(w, 1);
+    for (unsigned i = 2; i < 4; i++)
+        ok &= done(w, i) || ended(w, i, WEIR_TASK_FAILED, WEIR_EIMPOSSIBLE);
+    return ok && w->deadlocks == 0;
+}
+
 static int one_is_told(const script_world *w)
 {
     unsigned told = 0;
@@ -197,6 +205,12 @@ const program programs[] = {
        {SACQUIRE(0, 1), SYIELD, SYIELD},
        {SYIELD, SACQUIRE(0, 1), SYIELD},
        {SYIELD, SACQUIRE(0, 1)}}}, 60000, closed},
+    {{"a smaller and a larger capacity", {3},
+      {{SDETACH(1), SDETACH(2), SDETACH(3), SYIELD, SRESIZE(0, 1), SYIELD, SRESIZE(0, 2), SYIELD,
+        SRESIZE(0, 3)},
+       {SACQUIRE(0, 1), SYIELD, SYIELD},
+       {SACQUIRE(0, 2), SYIELD},
+       {SYIELD, SACQUIRE(0, 3), SYIELD}}}, 60000, resized},
     {{"drain", {2},
       {{SSPAWN(1), SSPAWN(2), SYIELD, SYIELD, SDRAIN(0), STRY(0, 1)},
        {SACQUIRE(0, 1), SYIELD},
@@ -272,7 +286,7 @@ void program_random(script_program *p, uint64_t seed, unsigned tasks)
                 SACQUIRE(s, weight), SACQUIRE_IN(s, weight, t), STRY(s, weight), SRELEASE(s),
                 SRELEASE(s), SSLEEP(t), SYIELD, SYIELD, SJOIN(k), SPJOIN(k), SJOIN_IN(k, t),
                 SCANCEL(k), SOPEN, SOPEN_IN(t), SCATCH, SCATCH_IN(t), SSHIELD(t), SCLOSE, SFAIL,
-                STRANSFER(s, k), SCANCEL_SCOPE,
+                STRANSFER(s, k), SCANCEL_SCOPE, SRESIZE(s, weight),
             };
             script_op op = choices[check_below(&r, sizeof choices / sizeof choices[0])];
             if (op.code == SCRIPT_CLOSE && open == 0)

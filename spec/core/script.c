@@ -52,7 +52,7 @@ static void script_took(script_task *t, weir_permit *p)
     script_world *w = t->world;
     unsigned s = script_semaphore_of(w, p);
     w->inside[s] += p->n;
-    SCRIPT_CHECK(w, w->inside[s] <= w->program->capacity[s]);
+    SCRIPT_CHECK(w, w->inside[s] <= w->most[s]);
     SCRIPT_CHECK(w, p->hold.holder == &t->task);
     script_push_permit(t, p);
 }
@@ -224,11 +224,12 @@ static void script_settle(script_task *t)
             script_outcome_of(t, &w->task[op->a], t->doing == SCRIPT_PJOIN);
         return;
     }
-    t->error = status == WEIR_TIMEOUT    ? WEIR_ETIMEOUT
-               : status == WEIR_CANCELED ? WEIR_ECANCELED
-               : status == WEIR_CLOSED   ? WEIR_ECLOSED
-               : status == WEIR_STUCK    ? WEIR_EDEADLOCK
-                                         : WEIR_EINVAL;
+    t->error = status == WEIR_TIMEOUT      ? WEIR_ETIMEOUT
+               : status == WEIR_CANCELED   ? WEIR_ECANCELED
+               : status == WEIR_CLOSED     ? WEIR_ECLOSED
+               : status == WEIR_STUCK      ? WEIR_EDEADLOCK
+               : status == WEIR_IMPOSSIBLE ? WEIR_EIMPOSSIBLE
+                                           : WEIR_EINVAL;
     SCRIPT_CHECK(w, t->error != WEIR_EINVAL);
 }
 
@@ -289,7 +290,8 @@ static int script_acquire(script_task *t, const script_op *op)
 {
     script_world *w = t->world;
     weir_permit *p = NULL;
-    int rc = weir_semaphore_try(&w->sem[op->a], &t->task, op->n, &p);
+    int rc = op->code == SCRIPT_TRY ? weir_semaphore_try(&w->sem[op->a], &t->task, op->n, &p)
+                                    : weir_semaphore_take(&w->sem[op->a], &t->task, op->n, &p);
     if (rc == WEIR_EBUSY && op->code == SCRIPT_ACQUIRE) {
         if (!script_may_wait(t))
             return 0;
@@ -429,6 +431,10 @@ static int script_do(script_task *t, const script_op *op)
     case SCRIPT_CLOSE_SEMAPHORE:
         weir_semaphore_close(&w->sem[op->a]);
         return 0;
+    case SCRIPT_RESIZE:
+        w->most[op->a] = w->most[op->a] > op->n ? w->most[op->a] : op->n;
+        SCRIPT_CHECK(w, weir_semaphore_resize(&w->sem[op->a], op->n) == 0);
+        return 0;
     }
     return 0;
 }
@@ -480,7 +486,7 @@ int script_begin(script_world *w, const script_program *program)
         return 0;
     }
     for (unsigned s = 0; s < SCRIPT_SEMAPHORES; s++)
-        if (program->capacity[s] > 0)
+        if ((w->most[s] = program->capacity[s]) > 0)
             SCRIPT_CHECK(w, weir_semaphore_init(w->rt, &w->sem[s], program->capacity[s], NULL) == 0);
     for (unsigned i = 0; i < SCRIPT_TASKS; i++) {
         w->task[i].world = w;
@@ -590,7 +596,7 @@ void script_print(const script_program *p)
         "END",    "FAIL",    "MARK",     "ACQUIRE", "TRY",         "RELEASE", "TRANSFER",
         "FORGET", "SLEEP",   "YIELD",    "PARK",    "SPAWN",       "DETACH",  "DAEMON",
         "JOIN",   "PJOIN",   "CANCEL",   "CANCEL_SCOPE", "OPEN",   "CATCH",   "SHIELD",
-        "CLOSE",  "CLOSE_SEMAPHORE", "DRAIN"};
+        "CLOSE",  "CLOSE_SEMAPHORE", "DRAIN", "RESIZE"};
     print_error("%s, capacities %u %u %u\n", p->name, p->capacity[0], p->capacity[1],
                 p->capacity[2]);
     for (unsigned i = 0; i < SCRIPT_TASKS; i++) {

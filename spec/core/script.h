@@ -46,7 +46,8 @@ typedef enum script_code {
     SCRIPT_SHIELD,
     SCRIPT_CLOSE,
     SCRIPT_CLOSE_SEMAPHORE,
-    SCRIPT_DRAIN
+    SCRIPT_DRAIN,
+    SCRIPT_RESIZE
 } script_code;
 
 typedef struct script_op {
@@ -83,6 +84,7 @@ typedef struct script_op {
 #define SCLOSE {SCRIPT_CLOSE, 0, 0, 0}
 #define SCLOSE_SEMAPHORE(s) {SCRIPT_CLOSE_SEMAPHORE, (s), 0, 0}
 #define SDRAIN(s) {SCRIPT_DRAIN, (s), 0, 0}
+#define SRESIZE(s, n) {SCRIPT_RESIZE, (s), (n), 0}
 
 typedef struct script_program {
     const char *name;
@@ -133,6 +135,7 @@ typedef struct script_world {
     const script_program *program;
     weir_semaphore sem[SCRIPT_SEMAPHORES];
     uint64_t inside[SCRIPT_SEMAPHORES]; /* our own count of weights granted */
+    uint64_t most[SCRIPT_SEMAPHORES];   /* the largest capacity it had */
     script_task task[SCRIPT_TASKS];
     uint64_t steps, awaits; /* resumes and waits begun */
     unsigned deadlocks, nomem, leaked;

@@ -122,6 +122,26 @@ static int model_give_up(bed *b, int i, weir_status status)
     return 0;
 }
 
+/* Whom it makes impossible is told one by one, and each that leaves may let others in. */
+static int model_resize(bed *b, int64_t capacity)
+{
+    if (capacity <= 0 || capacity > UINT32_MAX)
+        return WEIR_EINVAL;
+    b->available += capacity - b->capacity;
+    b->capacity = capacity;
+    for (int at = 0; at < b->n_queue;) {
+        if (b->slot[b->queue[at]].n <= capacity) {
+            at++;
+            continue;
+        }
+        b->stats.impossible++;
+        model_give_up(b, b->queue[at], WEIR_IMPOSSIBLE);
+        at = 0;
+    }
+    model_serve(b);
+    return 0;
+}
+
 static int model_refuse(bed *b, uint32_t n)
 {
     if (b->closed || b->draining) {
@@ -137,15 +157,13 @@ static int model_refuse(bed *b, uint32_t n)
     return 0;
 }
 
-static int model_try(bed *b, uint32_t n)
+static int model_take(bed *b, uint32_t n)
 {
     int rc = model_refuse(b, n);
     if (rc != 0)
         return rc;
-    if (b->n_queue > 0 || n > b->available) {
-        b->stats.busy++;
+    if (b->n_queue > 0 || n > b->available)
         return WEIR_EBUSY;
-    }
     b->available -= n;
     b->stats.grants++;
     return 0;
@@ -206,13 +224,17 @@ static void add_out(bed *b, weir_permit *p, uint32_t n, int holder)
     b->out[b->n_out++] = (held){p, n, holder};
 }
 
-static void op_try(bed *b, const op *o)
+/* Try, or take: that is a try whose refusal is not a reject. */
+static void op_try(bed *b, const op *o, int is_take)
 {
     weir_permit *p = NULL;
     int holder = (int)(o->t % (PUPPETS + 1)) - 1;
     if (b->n_out + SLOTS >= PERMITS)
         return;
-    int want = model_try(b, o->n), rc = weir_semaphore_try(&b->s, holder_of(b, holder), o->n, &p);
+    int want = model_take(b, o->n);
+    int rc = is_take ? weir_semaphore_take(&b->s, holder_of(b, holder), o->n, &p)
+                     : weir_semaphore_try(&b->s, holder_of(b, holder), o->n, &p);
+    b->stats.busy += want == WEIR_EBUSY && !is_take;
     EXPECT(b, rc == want);
     EXPECT(b, (rc == 0) == (p != NULL));
     if (rc == 0)
@@ -228,7 +250,7 @@ static void op_acquire(bed *b, const op *o)
         return;
     if (o->which % 2 == 0 || (uint32_t)b->n_queue >= b->max_waiting) {
         uint64_t before = b->stats.grants;
-        op_try(b, o);
+        op_try(b, o, 1);
         if (b->stats.grants != before || b->closed || b->draining || o->n == 0 ||
             o->n > b->capacity)
             return;
@@ -282,6 +304,13 @@ static void op_close(bed *b)
     weir_semaphore_close(&b->s);
 }
 
+static void op_resize(bed *b, const op *o)
+{
+    int64_t capacity = (int64_t)(o->t / 4 % 7);
+    int want = model_resize(b, capacity);
+    EXPECT(b, weir_semaphore_resize(&b->s, capacity) == want);
+}
+
 static void op_drain(bed *b, const op *o)
 {
     int i = SLOTS + (int)(o->which % DRAINS);
@@ -320,7 +349,7 @@ static void apply(bed *b, const op *o)
     case 13:
     case 14:
     case 15:
-        op_try(b, o);
+        op_try(b, o, 0);
         break;
     case 16:
     case 17:
@@ -356,6 +385,8 @@ static void apply(bed *b, const op *o)
             op_drain(b, o);
         else if (o->t % 4 == 1)
             op_close(b);
+        else
+            op_resize(b, o);
         break;
     }
 }
@@ -512,7 +543,7 @@ static const char *op_name(uint32_t what)
            : what < 26 ? "transfer"
            : what < 30 ? "turn"
            : what < 31 ? "max_waiting"
-                       : "drain or close";
+                       : "drain, close or resize";
 }
 
 static void random_sequences_match_the_model(void **state)
@@ -790,6 +821,38 @@ static void impossible_and_overload_are_told_at_once(void **state)
     bare_free(b);
 }
 
+static void a_shrink_makes_a_debt_that_releases_pay(void **state)
+{
+    bare *b = bare_new(3);
+    weir_permit *p = NULL;
+    (void)state;
+    CHECK_OK(weir_semaphore_try(&b->s, NULL, 2, &b->p[0]));
+    CHECK_OK(weir_semaphore_try(&b->s, NULL, 1, &b->p[1]));
+    queue_up(b, 2, 1, WEIR_FOREVER);
+    queue_up(b, 3, 2, 50);
+    queue_up(b, 4, 1, WEIR_FOREVER);
+    CHECK_ERR(weir_semaphore_resize(&b->s, 0), WEIR_EINVAL);
+    CHECK_ERR(weir_semaphore_resize(&b->s, -1), WEIR_EINVAL);
+    CHECK_OK(weir_semaphore_resize(&b->s, 1));
+    CHECK_INT(b->s.available, -2);
+    CHECK_INT(b->w[3].status, WEIR_IMPOSSIBLE);
+    CHECK_INT(b->s.stats.impossible, 1);
+    CHECK_INT(weir_runtime_counters(b->rt)->timers, 0);
+    CHECK_ERR(weir_semaphore_try(&b->s, NULL, 1, &p), WEIR_EBUSY);
+    CHECK_ERR(weir_semaphore_try(&b->s, NULL, 2, &p), WEIR_EIMPOSSIBLE);
+    weir_permit_release(b->p[1]);
+    CHECK_INT(b->s.available, -1);
+    CHECK_INT(b->w[2].status, WEIR_PENDING);
+    weir_permit_release(b->p[0]);
+    CHECK(b->w[2].status == WEIR_GRANTED && b->w[4].status == WEIR_PENDING);
+    CHECK_OK(weir_semaphore_resize(&b->s, 5)); /* growing grants at once */
+    CHECK_INT(b->w[4].status, WEIR_GRANTED);
+    CHECK_INT(b->s.available, 3);
+    weir_permit_release(b->p[2]);
+    weir_permit_release(b->p[4]);
+    bare_free(b);
+}
+
 static void a_permit_bumps_its_generation_when_it_ends(void **state)
 {
     bare *b = bare_new(1);
@@ -839,6 +902,7 @@ int main(void)
         cmocka_unit_test(drain_serves_the_queue_and_waits_for_all),
         cmocka_unit_test(close_ends_a_drain_when_all_is_back),
         cmocka_unit_test(impossible_and_overload_are_told_at_once),
+        cmocka_unit_test(a_shrink_makes_a_debt_that_releases_pay),
         cmocka_unit_test(a_permit_bumps_its_generation_when_it_ends),
         cmocka_unit_test(times_are_measured_on_the_virtual_clock),
         cmocka_unit_test(random_sequences_match_the_model),
