@@ -209,13 +209,14 @@ local function new(_, options)
   if options.label ~= nil and type(options.label) ~= "string" then
     core.misuse(op, "option label must be a string, got %s", type(options.label))
   end
-  local file = options.file or io.stderr
+  local columns <const> = options.width and core.check_count(options.width, op, "width")
+  local file <const> = options.file or io.stderr
   if options.terminal == nil then
     width = file == io.stderr and terminal_width() or nil
   elseif options.terminal then
     width = 80
   end
-  width = width and core.check_count(options.width, op, "width", width)
+  width = width and (columns or width)
   local now = core.now()
   local interval = core.check_seconds(options.interval, op, "interval", width and 0.1 or 2)
   return setmetatable({
