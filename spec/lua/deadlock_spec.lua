@@ -163,6 +163,24 @@ describe("deadlock", function()
     helper.elapsed(2, start)
   end))
 
+  it("is raised for a wait behind one that waits for the waiter itself", helper.virtual(function()
+    local sem = weir.semaphore(2)
+    local out = weir.settle {
+      function()
+        local _ <close> = sem:acquire()
+        weir.sleep(1)
+        return (sem:with(function() return "served" end)) -- one is free, but the other stands before
+      end,
+      function()
+        weir.checkpoint()
+        sem:with_n(2, function() end)
+      end,
+    }
+    assert.is_false(out[1].ok)
+    assert.equal("deadlock", weir.kind(out[1].error))
+    assert.is_true(out[2].ok)
+  end))
+
   it("is checked again when a holder ends", helper.virtual(function()
     local sem = weir.semaphore(2)
     local a, b

@@ -230,20 +230,23 @@ describe("weir.map", function()
     assert.same({ 1, 2, 3, n = 3 }, r)
   end))
 
-  it("calls progress for every item that is done", helper.virtual(function()
-    local calls = {}
-    weir.map({ "a", "b", "c" }, function() weir.sleep(1) end, {
-      limit = 1,
-      progress = function(done) calls[#calls + 1] = done end,
-    })
-    assert.is_true(#calls >= 3)
-    assert.equal(3, calls[#calls])
+  it("tells its progress of every start and every end", helper.virtual(function()
+    local log = {}
+    local progress = {
+      start = function() log[#log + 1] = "start" end,
+      finish = function(_, ok) log[#log + 1] = ok and "good" or "bad" end,
+    }
+    weir.map({ 1, 2, 3 }, function(x)
+      weir.sleep(1)
+      if x == 2 then error("x") end
+    end, { limit = 1, on_error = "collect", progress = progress })
+    assert.equal("start good start bad start good", table.concat(log, " "))
   end))
 
-  it("fails if progress raises, and leaves nothing running", helper.virtual(function()
+  it("fails if its progress raises, and leaves nothing running", helper.virtual(function()
     local mine = {}
     local ok, err = pcall(weir.map, { 1, 2, 3 }, function(x) weir.sleep(x) end, {
-      progress = function() error(mine) end,
+      progress = { start = function() end, finish = function() error(mine) end },
     })
     assert.is_false(ok)
     assert.equal(mine, err)
