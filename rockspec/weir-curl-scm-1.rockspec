@@ -18,14 +18,14 @@ dependencies = {
   "weir",
 }
 external_dependencies = {
-  CURL = { header = "curl/curl.h", library = "curl" },
+  CURL = { library = "curl" },
 }
 build = {
   type = "builtin",
   modules = {
     ["weir.http.curl"] = {
       libraries = { "curl" },
-      incdirs = { "$(CURL_INCDIR)", "core/include", "bindings/include" },
+      incdirs = { "core/include", "bindings/include" },
       libdirs = { "$(CURL_LIBDIR)" },
       sources = {
         "bindings/http/curl.c",

@@ -24,14 +24,14 @@ supported_platforms = { "linux" }
 dependencies = {
 $dependencies}
 external_dependencies = {
-  $VAR = { header = "$header", library = "$library" },
+  $VAR = { $header },
 }
 build = {
   type = "builtin",
   modules = {
     ["$module"] = {
       libraries = { "$library" },
-      incdirs = { "$($VAR_INCDIR)", "core/include", "bindings/include"$private },
+      incdirs = { $incdirs },
       libdirs = { "$($VAR_LIBDIR)" },
       sources = {
 ]]
@@ -46,7 +46,7 @@ local rocks <const> = {
     summary = "Structured concurrency with limits, on libuv",
     VAR = "LIBUV", header = "uv.h", library = "uv",
     module = "weir.core",
-    private = ', "core"',
+    private = true,
     sources = "find core bindings -maxdepth 2 -name '*.c' ! -path 'bindings/*/*'",
     lua = "find bindings/weir -name '*.lua'",
   },
@@ -55,7 +55,7 @@ local rocks <const> = {
     title = "the HTTP client of weir",
     notes = "-- The connector weir.http.curl: the one part of weir that links libcurl.",
     summary = "HTTP client for weir, on libcurl",
-    VAR = "CURL", header = "curl/curl.h", library = "curl",
+    VAR = "CURL", library = "curl", -- no header: Debian's lies where the compiler looks and luarocks does not
     module = "weir.http.curl",
     sources = "find bindings/http -name 'curl*.c'",
   },
@@ -77,8 +77,12 @@ local function list(command)
 end
 
 local function render(rock)
+  local incdirs <const> = { '"core/include"', '"bindings/include"' }
+  if rock.private then incdirs[#incdirs + 1] = '"core"' end
+  if rock.header then table.insert(incdirs, 1, ('"$(%s_INCDIR)"'):format(rock.VAR)) end
   local values <const> = setmetatable({
-    private = rock.private or "",
+    incdirs = table.concat(incdirs, ", "),
+    header = (rock.header and ('header = "%s", '):format(rock.header) or "") .. ('library = "%s"'):format(rock.library),
     dependencies = '  "lua >= 5.4, < 5.5",\n' .. (rock.name == "weir" and "" or '  "weir",\n'),
   }, { __index = rock })
   local out = { (HEAD:gsub("%$(%u+)", values):gsub("%$(%l+)", values)) }
