@@ -217,7 +217,7 @@ static void push_value(lua_State *L, const char *from, const char *to)
         to--;
     lua_pushlstring(L, from, (size_t)(to - from));
     if (memchr(from, '\n', (size_t)(to - from)) != NULL) { /* folded: rare */
-        luaL_gsub(L, lua_tostring(L, -1), "\r\n", " ");
+        luaL_gsub(L, lua_tostring(L, -1), "\r\n", "");
         lua_remove(L, -2);
     }
 }

@@ -52,8 +52,8 @@ static void happened(weir_poll *poll, int status, int events, void *data)
         watch(s, 0);
         return;
     }
-    if (status != 0)
-        bits = CURL_CSELECT_ERR;
+    if (status != 0) /* let curl read and write: that gives it the reason, and what came before */
+        events = s->wanted;
     if (events & (WEIR_READABLE | WEIR_HANGUP))
         bits |= CURL_CSELECT_IN;
     if (events & WEIR_WRITABLE)
