@@ -28,8 +28,7 @@ static uint64_t run(const program *p, weir_plan plan, uint64_t seed, const scrip
             print_error("  cancel %s of task %u at step %llu\n",
                         setup->inject[i].current ? "the innermost scope" : "the whole",
                         setup->inject[i].task, (unsigned long long)setup->inject[i].step);
-        check_fail(__FILE__, w->line, "%s (script.c:%d, seed %llu)", w->broken, w->line,
-                   (unsigned long long)seed);
+        check_fail(w->file, w->line, "%s (seed %llu)", w->broken, (unsigned long long)seed);
     }
     if (weir_simulator_bytes(sim) != 0)
         check_fail(__FILE__, __LINE__, "%s: %zu bytes left", p->script.name,

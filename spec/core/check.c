@@ -53,7 +53,7 @@ static uint64_t check_number(const char *name, uint64_t otherwise)
 
 uint64_t check_seed(uint64_t stream)
 {
-    check_random r = {check_number("WEIR_TEST_SEED", UINT64_C(20260704)) ^ stream << 32};
+    check_random r = {check_number("WEIR_SEED", UINT64_C(20260704)) ^ stream << 32};
     return check_random_next(&r);
 }
 
@@ -163,7 +163,7 @@ void check_figure(const char *name, uint64_t n)
 int check_main(const char *group, const struct CMUnitTest *tests, size_t n)
 {
     int failed;
-    printf("seed: %llu\n", (unsigned long long)check_number("WEIR_TEST_SEED", UINT64_C(20260704)));
+    printf("seed: %llu\n", (unsigned long long)check_number("WEIR_SEED", UINT64_C(20260704)));
     fflush(stdout);
     failed = _cmocka_run_group_tests(group, tests, n, NULL, NULL);
     fflush(stderr);

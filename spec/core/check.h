@@ -2,7 +2,7 @@
  *
  * Every executable prints its seed first and one line of figures last:
  *     figures: sequences=120000 ops=4800000
- * WEIR_TEST_SEED replaces the seed, WEIR_TEST_FACTOR scales the random work in percent (CI asks
+ * WEIR_SEED replaces the seed, WEIR_TEST_FACTOR scales the random work in percent (CI asks
  * for more by night). Random tests report failures through return codes, never through a
  * jump, so that they can be shrunk; CHECK* and cmocka's asserts jump out of the test.
  */

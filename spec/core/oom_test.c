@@ -85,7 +85,7 @@ static int run_the_scenario(weir_simulator *sim)
     script_run(w, scenario);
     if (w->broken != NULL) {
         script_print(scenario);
-        check_fail(__FILE__, w->line, "%s (script.c:%d)", w->broken, w->line);
+        check_fail(w->file, w->line, "%s", w->broken);
     }
     rc = w->nomem > 0 ? WEIR_ENOMEM : 0;
     free(w);

@@ -222,7 +222,7 @@ static uint64_t hash_of(uint64_t program_seed, weir_simulator *sim)
     w = program_run(&p, sim, NULL);
     assert_non_null(w);
     if (w->broken != NULL)
-        check_fail(__FILE__, w->line, "%s (script.c:%d)", w->broken, w->line);
+        check_fail(w->file, w->line, "%s", w->broken);
     free(w);
     return weir_simulator_hash(sim);
 }

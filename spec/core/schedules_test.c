@@ -15,7 +15,10 @@ static void print_world(const script_world *w)
                         w->task[i].task.state, w->task[i].error, weir_error_name(w->task[i].error),
                         w->task[i].caught, w->task[i].pc, w->task[i].ended,
                         (unsigned long long)w->task[i].ended_at);
-    print_error("%s (script.c:%d)\n", w->broken ? w->broken : "not a legal outcome", w->line);
+    if (w->broken != NULL)
+        print_error("%s (%s:%d)\n", w->broken, w->file, w->line);
+    else
+        print_error("not a legal outcome\n");
 }
 
 /* 0 if all that must hold did; prints otherwise when `loud`. */

@@ -142,7 +142,7 @@ typedef struct script_world {
     unsigned cycle[SCRIPT_TASKS], n_cycle; /* of the first deadlock: who, in order */
     uint8_t log[SCRIPT_LOG];
     unsigned n_log;
-    const char *broken; /* what is wrong, and where it was seen */
+    const char *broken, *file; /* what is wrong, and where it was seen */
     int line;
 } script_world;
 
@@ -165,6 +165,17 @@ void script_world_free(script_world *w);
 
 /* Step until virtual time `at` has been lived through, or to the end. */
 void script_run_to(script_world *w, uint64_t at);
+
+/* The body of every scripted task. */
+void script_resume(weir_runtime *rt, weir_task *task);
+
+/* Note what is wrong first; the world is then w->broken. */
+void script_broken(script_world *w, const char *what, const char *file, int line);
+#define SCRIPT_CHECK(w, cond)                                                                      \
+    do {                                                                                           \
+        if (!(cond))                                                                               \
+            script_broken((w), #cond, __FILE__, __LINE__);                                         \
+    } while (0)
 
 /* Print the program in its own words, to stderr. */
 void script_print(const script_program *p);
