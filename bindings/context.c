@@ -223,10 +223,17 @@ void lcontext_new_type(lua_State *L, ltype type, const luaL_Reg *methods, const 
     lbox *box = lbox_of(L);
     luaL_newmetatable(L, ltype_names[type]);
     box->meta[type] = lua_topointer(L, -1);
-    if (meta != NULL)
-        lcontext_set_functions(L, meta);
+    lua_pushvalue(L, -1);
+    box->meta_ref[type] = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_newtable(L);
     lcontext_set_functions(L, methods);
+    if (meta != NULL) { /* with the methods as upvalue 2 */
+        lua_pushvalue(L, -2);
+        lua_rawgetp(L, LUA_REGISTRYINDEX, &box_key);
+        lua_pushvalue(L, -3);
+        luaL_setfuncs(L, meta, 2);
+        lua_pop(L, 1);
+    }
     if (lua_getfield(L, -2, "__index") == LUA_TNIL) { /* types with fields have a function */
         lua_pushvalue(L, -2);
         lua_setfield(L, -4, "__index");
@@ -236,10 +243,13 @@ void lcontext_new_type(lua_State *L, ltype type, const luaL_Reg *methods, const 
     lua_getfield(L, -3, "methods");
     lua_pushvalue(L, -2);
     lua_setfield(L, -2, strchr(ltype_names[type], '.') + 1);
-    lua_pop(L, 1);
-    /* methods by metatable, for __index functions */
-    lua_setfield(L, -2, "methods");
-    lua_pop(L, 1);
+    lua_pop(L, 3);
+}
+
+void lcontext_set_type(lua_State *L, const lbox *box, ltype type)
+{
+    lua_rawgeti(L, LUA_REGISTRYINDEX, box->meta_ref[type]);
+    lua_setmetatable(L, -2);
 }
 
 static const luaL_Reg no_functions[] = {{NULL, NULL}};

@@ -23,6 +23,7 @@ typedef struct lbox {
     lcontext *current;              /* never NULL while the state lives */
     lcontext *own;                  /* on libuv; made when weir.core is opened */
     const void *meta[LTYPE_COUNT];  /* identity of the metatables, for a quick type check */
+    int meta_ref[LTYPE_COUNT];      /* and where the registry has them */
     const void *error_meta;
     int on_unhandled;               /* registry reference of a function, or LUA_NOREF */
     unsigned n_unhandled;           /* failures that nobody could get: the exit code */
@@ -114,9 +115,13 @@ enum { LSCOPE_EXTRA = 1, LSCOPE_QUEUE = 2 };
 
 /* --- context.c ---------------------------------------------------------------------- */
 lbox *lbox_of(lua_State *L); /* by the registry: for calls from connectors */
-static inline lcontext *lcontext_here(lua_State *L) /* in a function of weir.core */
+static inline lbox *lbox_here(lua_State *L) /* in a function of weir.core, by its upvalue */
 {
-    return ((lbox *)lua_touserdata(L, lua_upvalueindex(1)))->current;
+    return lua_touserdata(L, lua_upvalueindex(1));
+}
+static inline lcontext *lcontext_here(lua_State *L)
+{
+    return lbox_here(L)->current;
 }
 /* Make the context of a libuv loop (simulator NULL) or of a simulator. Raises. */
 lcontext *lcontext_new(lua_State *L, lbox *box, weir_simulator *simulator);
@@ -137,7 +142,15 @@ void lrun_open(lua_State *L);
 /* --- lcheck.c: arguments -------------------------------------------------------------- */
 /* The object of `type` at index 1 .. or misuse naming `op`. */
 void *lcheck_object(lua_State *L, int index, ltype type, const char *op);
-void *ltest_object(lua_State *L, int index, ltype type);
+void *ltest_object(lua_State *L, int index, const lbox *box, ltype type);
+/* Set the metatable of `type` on the userdata at the top. */
+void lcontext_set_type(lua_State *L, const lbox *box, ltype type);
+/* For __index functions (methods as upvalue 2): push the method that the key at 2 names, or nil. */
+static inline int lcontext_push_method(lua_State *L)
+{
+    lua_pushvalue(L, 2);
+    return lua_rawget(L, lua_upvalueindex(2));
+}
 extern const char *const ltype_names[LTYPE_COUNT];
 /* misuse: "op: argument 'name' must be EXPECTED, got ACTUAL". Never returns. */
 int lcheck_fail(lua_State *L, const char *op, const char *name, const char *expected, int index);
@@ -186,7 +199,7 @@ int lwait_park(lua_State *L, ltask *t, lua_KFunction k, lua_KContext kctx);
 int lwait_join_end(lua_State *L, ltask *t, weir_scope *s, lua_KFunction k, lua_KContext kctx);
 /* In k: return if granted, else raise. */
 void lwait_outcome(lua_State *L, lcontext *ctx);
-/* Spend budget; 1 if the caller must return lwait_yield. */
+/* A checkpoint of a task whose budget is spent; `k` calls lwait_outcome first, as after a wait. */
 int lwait_yield(lua_State *L, ltask *t, const char *op, lua_KFunction k, lua_KContext kctx);
 /* Push one line: who, spawned where, waits in what. */
 void lwait_push_waits(lua_State *L, ltask *t);

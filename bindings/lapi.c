@@ -103,7 +103,10 @@ static int api_spawn(lua_State *L, int nargs, weir_scope *parent, uint32_t flags
 
 static weir_task *api_check_task(lua_State *L, int index)
 {
-    return &((ltask *)lcheck_object(L, index, LTYPE_TASK, "task"))->task;
+    ltask *t = ltest_object(L, index, lbox_of(L), LTYPE_TASK);
+    if (t == NULL)
+        lcheck_fail(L, "task", "task", ltype_names[LTYPE_TASK], index);
+    return &t->task;
 }
 
 /* Protected: the reason becomes a Lua string, which the scope owns as any other reason. */

@@ -11,19 +11,19 @@
 const char *const ltype_names[LTYPE_COUNT] = {"weir.task",   "weir.scope", "weir.semaphore",
                                               "weir.permit", "weir.limit", "weir.simulator"};
 
-void *ltest_object(lua_State *L, int index, ltype type)
+void *ltest_object(lua_State *L, int index, const lbox *box, ltype type)
 {
     void *p = lua_touserdata(L, index);
     if (p == NULL || !lua_getmetatable(L, index))
         return NULL;
     const void *meta = lua_topointer(L, -1);
     lua_pop(L, 1);
-    return meta == lbox_of(L)->meta[type] ? p : NULL;
+    return meta == box->meta[type] ? p : NULL;
 }
 
 void *lcheck_object(lua_State *L, int index, ltype type, const char *op)
 {
-    void *p = ltest_object(L, index, type);
+    void *p = ltest_object(L, index, lbox_here(L), type);
     if (p == NULL)
         lcheck_fail(L, op, index == 1 ? "self" : "object", ltype_names[type], index);
     return p;

@@ -54,11 +54,9 @@ static int limit_stats(lua_State *L)
 
 static int limit_index(lua_State *L)
 {
-    const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
-    luaL_getmetafield(L, 1, "methods");
-    lua_pushvalue(L, 2);
-    if (lua_rawget(L, -2) != LUA_TNIL)
+    if (lcontext_push_method(L) != LUA_TNIL)
         return 1;
+    const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
     const weir_semaphore *s = &lsem_check(L, LTYPE_LIMIT, "limit")->sem;
     if (strcmp(key, "active") == 0)
         lua_pushinteger(L, s->capacity - s->available);

@@ -142,7 +142,7 @@ static int scoped(lua_State *L, const char *op, int fn, uint64_t timeout, int is
     s->op = op;
     s->timeout = timeout;
     s->collect = (uint8_t)collect;
-    luaL_setmetatable(L, ltype_names[LTYPE_SCOPE]);
+    lcontext_set_type(L, lbox_here(L), LTYPE_SCOPE);
     if (options != 0 && lua_getfield(L, options, "name") != LUA_TNIL) {
         if (lua_type(L, -1) != LUA_TSTRING)
             return lcheck_fail(L, op, "name", "a string", -1);
@@ -444,11 +444,9 @@ static int scope_next(lua_State *L)
 static int scope_index(lua_State *L)
 {
     lscope *s = lua_touserdata(L, 1);
-    const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
-    luaL_getmetafield(L, 1, "methods");
-    lua_pushvalue(L, 2);
-    if (lua_rawget(L, -2) != LUA_TNIL)
+    if (lcontext_push_method(L) != LUA_TNIL)
         return 1;
+    const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
     if (strcmp(key, "name") == 0 || strcmp(key, "errors") == 0) {
         if (lua_getiuservalue(L, 1, LSCOPE_EXTRA) == LUA_TTABLE)
             lua_getfield(L, -1, key);

@@ -25,7 +25,7 @@ lsem *lsem_new(lua_State *L, ltype type, uint32_t capacity, const char *name, co
     size_t size = sizeof(lsem) + (name != NULL ? strlen(name) + 1 : 0);
     lsem **box = lua_newuserdatauv(L, sizeof *box, 1);
     *box = NULL;
-    luaL_setmetatable(L, ltype_names[type]);
+    lcontext_set_type(L, lbox_here(L), type);
     lsem *s = weir_alloc(ctx->rt, NULL, 0, size);
     if (s == NULL)
         luaL_error(L, "%s: not enough memory", op);
@@ -138,7 +138,7 @@ static lpermit *push_permit(lua_State *L, uint32_t n)
     p->permit = NULL;
     p->generation = 0;
     p->n = n;
-    luaL_setmetatable(L, ltype_names[LTYPE_PERMIT]);
+    lcontext_set_type(L, lbox_here(L), LTYPE_PERMIT);
     lua_pushvalue(L, 1);
     lua_setiuservalue(L, -2, 1);
     return p;
@@ -198,7 +198,7 @@ static int permit_close(lua_State *L)
 static int permit_transfer(lua_State *L)
 {
     lpermit *p = check_mine(L, "permit:transfer");
-    ltask *to = ltest_object(L, 2, LTYPE_TASK);
+    ltask *to = ltest_object(L, 2, lbox_here(L), LTYPE_TASK);
     if (to == NULL)
         return lcheck_fail(L, "permit:transfer", "task", "a task", 2);
     if (weir_task_has_ended(&to->task))
@@ -212,11 +212,9 @@ static int permit_transfer(lua_State *L)
 static int permit_index(lua_State *L)
 {
     lpermit *p = lua_touserdata(L, 1);
-    const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
-    luaL_getmetafield(L, 1, "methods");
-    lua_pushvalue(L, 2);
-    if (lua_rawget(L, -2) != LUA_TNIL)
+    if (lcontext_push_method(L) != LUA_TNIL)
         return 1;
+    const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
     if (strcmp(key, "n") == 0)
         lua_pushinteger(L, p->n);
     else if (strcmp(key, "held") == 0)
@@ -287,11 +285,12 @@ static int acquire_now(lua_State *L, int status, lua_KContext kctx)
 {
     static const char op[] = "semaphore:acquire";
     lcontext *ctx = lcontext_here(L);
+    weir_permit *permit = NULL;
+    (void)kctx;
+    if (status == LUA_YIELD)
+        lwait_outcome(L, ctx);
     lsem *s = of_userdata(L, 1, op);
     uint32_t n = (uint32_t)lua_tointeger(L, 2);
-    weir_permit *permit = NULL;
-    (void)status;
-    (void)kctx;
     ltask *t = lwait_task(L, ctx, op);
     lua_settop(L, 3);
     uint64_t timeout = lcheck_timeout(L, 3, op, "timeout");
@@ -364,20 +363,21 @@ static int semaphore_try_acquire(lua_State *L)
 
 /* --- with ------------------------------------------------------------------------------------------ */
 
-/* The body has ended. Stack: semaphore, handler, results or error. */
+/* The body has ended. Stack: handler, results or error. */
 static int with_ended(lua_State *L, int status, lua_KContext permit)
 {
     weir_permit_release((weir_permit *)permit);
     if (status != LUA_OK && status != LUA_YIELD)
         return lua_error(L);
-    return lua_gettop(L) - 2;
+    return lua_gettop(L) - 1;
 }
 
+/* The handler takes the semaphore's place: the permit keeps what it needs of it alive. */
 static int with_body(lua_State *L, weir_permit *permit)
 {
     lua_pushcfunction(L, lerror_handler);
-    lua_insert(L, 2);
-    int rc = lua_pcallk(L, lua_gettop(L) - 3, LUA_MULTRET, 2, (lua_KContext)permit, with_ended);
+    lua_replace(L, 1);
+    int rc = lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 1, (lua_KContext)permit, with_ended);
     return with_ended(L, rc, (lua_KContext)permit);
 }
 
@@ -388,15 +388,13 @@ static int with_granted(lua_State *L, int status, lua_KContext permit)
     return with_body(L, (weir_permit *)permit);
 }
 
-/* Stack: semaphore, function, arguments. */
-static int with_now(lua_State *L, uint32_t n)
+/* Stack: semaphore, function, arguments; all checked. This is the path that is measured: no
+ * look-up is done twice. */
+static int with_now(lua_State *L, lcontext *ctx, lsem *s, uint32_t n)
 {
     static const char op[] = "semaphore:with";
-    lcontext *ctx = lcontext_here(L);
-    lsem *s = of_userdata(L, 1, op);
-    ltask *t = lwait_task(L, ctx, op);
+    ltask *t = ltask_current(ctx);
     weir_permit *permit = NULL;
-    luaL_checkstack(L, 4, "with");
     int rc = weir_semaphore_take(&s->sem, &t->task, n, &permit);
     if (rc == 0)
         return with_body(L, permit);
@@ -409,50 +407,52 @@ static int with_now(lua_State *L, uint32_t n)
     return lwait_park(L, t, with_granted, (lua_KContext)permit);
 }
 
-static int with_one(lua_State *L, int status, lua_KContext kctx)
+/* After a checkpoint: the semaphore may be of a runtime that ended meanwhile. */
+static int with_one(lua_State *L, int status, lua_KContext n)
 {
     (void)status;
-    (void)kctx;
-    return with_now(L, 1);
+    lwait_outcome(L, lcontext_here(L));
+    return with_now(L, lcontext_here(L), of_userdata(L, 1, "semaphore:with"), (uint32_t)n);
+}
+
+static int with(lua_State *L, const lbox *box, lsem **object, uint32_t n)
+{
+    static const char op[] = "semaphore:with";
+    lcontext *ctx = box->current;
+    ltask *t = ltask_current(ctx);
+    if (!lua_isfunction(L, 2))
+        lcheck_function(L, 2, op, "fn");
+    if (t == NULL || t->co != L)
+        lwait_task(L, ctx, op); /* raises */
+    if (*object == NULL || (*object)->ctx != ctx)
+        of_userdata(L, 1, op); /* raises */
+    if (weir_task_spend(&t->task))
+        return lwait_yield(L, t, op, with_one, n);
+    return with_now(L, ctx, *object, n);
 }
 
 int lsem_with(lua_State *L)
 {
-    static const char op[] = "semaphore:with";
-    lcheck_function(L, 2, op, "fn");
-    ltask *t = lwait_task(L, lcontext_here(L), op);
-    if (weir_task_spend(&t->task))
-        return lwait_yield(L, t, op, with_one, 0);
-    return with_now(L, 1);
+    return with(L, lbox_here(L), lua_touserdata(L, 1), 1);
 }
 
 /* semaphore:with(fn, ...) -> what fn returns, called while one permit is held. */
 static int semaphore_with(lua_State *L)
 {
-    lcheck_object(L, 1, LTYPE_SEMAPHORE, "semaphore:with");
-    return lsem_with(L);
-}
-
-static int with_weight(lua_State *L, int status, lua_KContext kctx)
-{
-    (void)status;
-    (void)kctx;
-    uint32_t n = (uint32_t)lua_tointeger(L, 2);
-    lua_remove(L, 2);
-    return with_now(L, n);
+    const lbox *box = lbox_here(L);
+    lsem **object = ltest_object(L, 1, box, LTYPE_SEMAPHORE);
+    if (object == NULL)
+        lcheck_object(L, 1, LTYPE_SEMAPHORE, "semaphore:with"); /* raises */
+    return with(L, box, object, 1);
 }
 
 /* semaphore:with_n(n, fn, ...) -> what fn returns, called while n permits are held. */
 static int semaphore_with_n(lua_State *L)
 {
-    static const char op[] = "semaphore:with_n";
-    lcheck_object(L, 1, LTYPE_SEMAPHORE, op);
-    lcheck_count(L, 2, op, "n");
-    lcheck_function(L, 3, op, "fn");
-    ltask *t = lwait_task(L, lcontext_here(L), op);
-    if (weir_task_spend(&t->task))
-        return lwait_yield(L, t, op, with_weight, 0);
-    return with_weight(L, LUA_OK, 0);
+    lsem **object = lcheck_object(L, 1, LTYPE_SEMAPHORE, "semaphore:with_n");
+    uint32_t n = lcheck_count(L, 2, "semaphore:with_n", "n");
+    lua_remove(L, 2);
+    return with(L, lbox_here(L), object, n);
 }
 
 /* --- ends ------------------------------------------------------------------------------------------- */
@@ -504,11 +504,9 @@ static int semaphore_stats(lua_State *L)
 
 static int semaphore_index(lua_State *L)
 {
-    const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
-    luaL_getmetafield(L, 1, "methods");
-    lua_pushvalue(L, 2);
-    if (lua_rawget(L, -2) != LUA_TNIL)
+    if (lcontext_push_method(L) != LUA_TNIL)
         return 1;
+    const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
     const weir_semaphore *s = &of_userdata(L, 1, "semaphore")->sem;
     if (strcmp(key, "capacity") == 0)
         lua_pushinteger(L, s->capacity);

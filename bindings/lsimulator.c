@@ -62,7 +62,7 @@ static int core_simulator(lua_State *L)
     }
     lsimulator *s = lua_newuserdatauv(L, sizeof *s, 1);
     memset(s, 0, sizeof *s);
-    luaL_setmetatable(L, ltype_names[LTYPE_SIMULATOR]);
+    lcontext_set_type(L, lbox_here(L), LTYPE_SIMULATOR);
     if (lua_getfield(L, 1, "choices") == LUA_TTABLE) {
         s->n_choices = lua_rawlen(L, -1);
         s->choices = lua_newuserdatauv(L, (s->n_choices + 1) * sizeof *s->choices, 0);

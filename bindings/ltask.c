@@ -424,8 +424,6 @@ static int load(lcontext *ctx, ltask *t)
             lua_rawgeti(co, 3, i);
         lua_remove(co, 3);
     }
-    lua_pushnil(co);
-    lua_setiuservalue(co, 2, LTASK_VALUES);
     t->n_values = 0;
     return n + 2;
 }
@@ -494,21 +492,25 @@ int ltask_spawn(lua_State *L, lcontext *ctx, int nargs, weir_scope *parent, uint
     memset((char *)t + sizeof(weir_task), 0, sizeof *t - sizeof(weir_task));
     t->task.state = WEIR_TASK_CANCELLED; /* harmless until it is spawned */
     t->ctx = ctx;
-    luaL_setmetatable(L, ltype_names[LTYPE_TASK]);
-    lua_insert(L, fn);
+    lcontext_set_type(L, ctx->box, LTYPE_TASK);
     if (nargs > 0) {
         lua_createtable(L, nargs + 1, 0);
-        lua_insert(L, fn + 1);
-        for (int i = nargs + 1; i >= 1; i--)
-            lua_rawseti(L, fn + 1, i);
+        for (int i = 0; i <= nargs; i++) {
+            lua_pushvalue(L, fn + i);
+            lua_rawseti(L, -2, i + 1);
+        }
+    } else {
+        lua_pushvalue(L, fn);
     }
-    lua_setiuservalue(L, fn, LTASK_VALUES);
+    lua_setiuservalue(L, -2, LTASK_VALUES);
     t->n_values = nargs;
     t->line = -1;
     if (lua_getstack(L, 1, &ar) && lua_getinfo(L, "lf", &ar)) {
         t->line = ar.currentline;
-        lua_setiuservalue(L, fn, LTASK_EXTRA);
+        lua_setiuservalue(L, -2, LTASK_EXTRA);
     }
+    lua_replace(L, fn);
+    lua_settop(L, fn);
     t->slot = lcontext_anchor(L, ctx);
 
     /* From here nothing raises. */
@@ -610,7 +612,7 @@ static int core_daemon(lua_State *L)
 
 static int core_is_task(lua_State *L)
 {
-    lua_pushboolean(L, ltest_object(L, 1, LTYPE_TASK) != NULL);
+    lua_pushboolean(L, ltest_object(L, 1, lbox_here(L), LTYPE_TASK) != NULL);
     return 1;
 }
 
@@ -695,11 +697,9 @@ static const char *const states[] = {"pending", "running", "waiting",
 static int task_index(lua_State *L)
 {
     ltask *t = lua_touserdata(L, 1);
-    const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
-    luaL_getmetafield(L, 1, "methods");
-    lua_pushvalue(L, 2);
-    if (lua_rawget(L, -2) != LUA_TNIL)
+    if (lcontext_push_method(L) != LUA_TNIL)
         return 1;
+    const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
     if (strcmp(key, "status") == 0) {
         lua_pushstring(L, states[t->task.state]);
         return 1;

@@ -202,20 +202,11 @@ void lwait_outcome(lua_State *L, lcontext *ctx)
     lua_error(L);
 }
 
-static int yielded(lua_State *L, int status, lua_KContext k)
-{
-    (void)status;
-    lbox *box = lbox_of(L);
-    lwait_outcome(L, box->current);
-    return ((lua_KFunction)k)(L, LUA_YIELD, 0);
-}
-
 int lwait_yield(lua_State *L, ltask *t, const char *op, lua_KFunction k, lua_KContext kctx)
 {
-    (void)kctx;
     lwait_enter(L, t->ctx, op);
     weir_yield(t->ctx->rt, &t->task.wait);
-    return lwait_park(L, t, yielded, (lua_KContext)k);
+    return lwait_park(L, t, k, kctx);
 }
 
 /* --- waits without an object ---------------------------------------------------------- */
