@@ -119,6 +119,36 @@ describe("a failed detached task", function()
     assert.equal(0, times)
   end))
 
+  it("is given to the hook of its own runtime alone", function()
+    local inner, outer = 0, 0
+    helper.run(function()
+      weir.on_unhandled(function() outer = outer + 1 end)
+      helper.run(function()
+        weir.on_unhandled(function() inner = inner + 1 end)
+        weir.detach(error, "in the inner one")
+      end)
+      weir.detach(error, "in the outer one")
+      weir.sleep(1)
+    end)
+    assert.equal(1, inner)
+    assert.equal(1, outer)
+  end)
+
+  it("in a run on virtual time leaves the exit code of the program alone", function()
+    local host = os.getenv("WEIR")
+    if not host then return pending("needs the binary in WEIR") end
+    local out, code = helper.program([[
+      local weir = require "weir"
+      weir.test.run(function()
+        weir.on_unhandled(function() end)
+        weir.detach(error, "expected")
+      end)
+      print "ended"
+    ]], host)
+    assert.equal("ended\n", out)
+    assert.equal(0, code)
+  end)
+
   it("does not go unseen when on_unhandled raises itself", function()
     local out = helper.program [[
       local weir = require "weir"

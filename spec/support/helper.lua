@@ -13,6 +13,11 @@ local helper = {}
 helper.seed = math.tointeger(tonumber(os.getenv("WEIR_SEED") or "")) or os.time()
 io.stderr:write(("specs: WEIR_SEED=%d\n"):format(helper.seed))
 
+-- In the stress build the collector never rests, so that whatever is not anchored is missed at once.
+if os.getenv("WEIR_STRESS") then
+  collectgarbage("incremental", 0, 400)
+end
+
 -- ---------------------------------------------------------------- failures, made readable
 
 local function is_failure(err)
@@ -233,16 +238,17 @@ function helper.random(seed)
   end
 end
 
---- Run Lua text as a program of its own under plain lua5.4. Returns its output (both streams)
---- and its exit code. For what can only be seen from outside: reports, and calls outside tasks.
-function helper.program(text)
+--- Run Lua text as a program of its own under plain lua5.4, or `interpreter`. Returns its output
+--- (both streams) and its exit code. For what can only be seen from outside: reports, and calls
+--- outside tasks.
+function helper.program(text, interpreter)
   local name = os.tmpname()
   local file <close> = assert(io.open(name, "w"))
   file:write(text)
   file:close()
   local function quote(s) return "'" .. s:gsub("'", [['\'']]) .. "'" end
-  local pipe = assert(io.popen(("LUA_PATH=%s LUA_CPATH=%s lua5.4 %s 2>&1"):format(
-    quote(package.path), quote(package.cpath), quote(name))))
+  local pipe = assert(io.popen(("LUA_PATH=%s LUA_CPATH=%s %s %s 2>&1"):format(
+    quote(package.path), quote(package.cpath), quote(interpreter or "lua5.4"), quote(name))))
   local output = pipe:read("a")
   local _, _, code = pipe:close()
   os.remove(name)
