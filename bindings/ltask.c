@@ -255,6 +255,7 @@ static void conclude(lua_State *L, ltask *t, weir_task_state state, int first)
         if (blamed != NULL)
             lscope_add_error(L, ctx, blamed, first, t);
         else if (parent == weir_root(ctx->rt) && !t->is_main &&
+                 !(t->task.scope.flags & WEIR_SCOPE_CLAIMED) &&
                  weir_list_is_empty(&t->task.scope.joiners))
             unhandled(L, ctx, t, first);
     }
@@ -610,6 +611,15 @@ static int core_daemon(lua_State *L)
     return spawn(L, 1, weir_root(lcontext_here(L)->rt), WEIR_SCOPE_DAEMON, "weir.daemon");
 }
 
+/* core.claim(task): the caller will see to its failure, which so fails no scope. */
+static int core_claim(lua_State *L)
+{
+    ltask *t = lcheck_object(L, 1, LTYPE_TASK, "claim");
+    if (!weir_task_has_ended(&t->task))
+        t->task.scope.flags |= WEIR_SCOPE_CLAIMED;
+    return 0;
+}
+
 static int core_is_task(lua_State *L)
 {
     lua_pushboolean(L, ltest_object(L, 1, lbox_here(L), LTYPE_TASK) != NULL);
@@ -745,6 +755,7 @@ static const luaL_Reg functions[] = {{"spawn", core_spawn},
                                      {"detach", core_detach},
                                      {"daemon", core_daemon},
                                      {"is_task", core_is_task},
+                                     {"claim", core_claim},
                                      {NULL, NULL}};
 static const luaL_Reg methods[] = {
     {"await", task_await}, {"pawait", task_pawait}, {"cancel", task_cancel}, {NULL, NULL}};

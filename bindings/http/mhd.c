@@ -20,7 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define POOL_SIZE (32 * 1024) /* per connection: heads in and out, chunks of a stream */
+#define POOL_SIZE (16 * 1024) /* at least, per connection: heads in and out, chunks of a stream */
 #define SPARE_FDS 32          /* what is left for others when max_connections is checked */
 #define MAX_CONNECTIONS 10000 /* unless said, and unless descriptors are fewer */
 

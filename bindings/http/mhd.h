@@ -8,7 +8,7 @@
  * malloc'ed inside libmicrohttpd's callbacks, where no Lua function may be called, and freed
  * in its last one. A box is the userdata that a task holds of its request: `box->conn` and
  * `conn->box` name each other until the request is answered or lost, then both are NULL.
- * Rule: no Lua runs inside MHD_run; requests that became ready are spawned after it.
+ * Rule: inside MHD_run requests only become ready; their tasks are spawned after it.
  */
 #ifndef WEIR_HTTP_MHD_H
 #define WEIR_HTTP_MHD_H
@@ -89,7 +89,7 @@ struct httpd_server {
     weir_scope *scope;         /* parent of the request tasks; valid while `owner` was set */
     weir_list conns, ready, slow;
     uint32_t n_conns, max_conns, n_active; /* active: requests that a task has */
-    size_t max_header, max_body;
+    size_t max_header, max_body;           /* bytes; the first holds for heads in and out */
     uint64_t idle;    /* ns for a whole request head; WEIR_FOREVER is no limit */
     unsigned timeout; /* seconds without progress of a body or an answer; 0 is no limit */
     uint16_t port;

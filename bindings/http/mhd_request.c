@@ -70,18 +70,37 @@ static const char *check_value(lua_State *L, const char *name)
     return value;
 }
 
-static void add_header(lua_State *L, struct MHD_Response *r, const char *name)
+/* The bytes it takes on the wire. */
+static size_t add_header(lua_State *L, struct MHD_Response *r, const char *name)
 {
     const char *value = check_value(L, name);
     /* libmicrohttpd refuses an empty value, a blank one is the same on the wire. */
     if (MHD_add_response_header(r, name, *value != '\0' ? value : " ") != MHD_YES &&
         strcasecmp(name, MHD_HTTP_HEADER_CONNECTION) != 0) /* "keep-alive" alone is refused */
         luaL_error(L, "not enough memory");
+    return strlen(name) + strlen(value) + 4;
+}
+
+/* Add the values, one or a list, at the top. [-0, +0, e] */
+static size_t add_values(lua_State *L, struct MHD_Response *r, const char *name)
+{
+    size_t size = 0;
+    lua_Integer n;
+    if (lua_type(L, -1) != LUA_TTABLE)
+        return add_header(L, r, name);
+    n = luaL_len(L, -1);
+    for (lua_Integer i = 1; i <= n; i++) {
+        lua_geti(L, -1, i);
+        size += add_header(L, r, name);
+        lua_pop(L, 1);
+    }
+    return size;
 }
 
 /* Add the table at `index` to box->response. [-0, +0, e] */
 static void add_headers(lua_State *L, httpd_box *box, int index)
 {
+    size_t size = 0, max = box->conn->server->max_header;
     if (lua_isnoneornil(L, index))
         return;
     luaL_checkstack(L, 6, "headers");
@@ -99,16 +118,12 @@ static void add_headers(lua_State *L, httpd_box *box, int index)
         if (kind == HEADER_BAD)
             api->raise(L, "misuse", HTTPD_SERVE,
                        "'headers' of a response must have names as keys, got '%s'", name);
-        if (kind == HEADER_PLAIN && lua_type(L, -1) == LUA_TTABLE) {
-            lua_Integer n = luaL_len(L, -1);
-            for (lua_Integer i = 1; i <= n; i++) {
-                lua_geti(L, -1, i);
-                add_header(L, box->response, name);
-                lua_pop(L, 1);
-            }
-        } else if (kind == HEADER_PLAIN) {
-            add_header(L, box->response, name);
-        }
+        if (kind == HEADER_PLAIN)
+            size += add_values(L, box->response, name);
+        if (size > max) /* libmicrohttpd would close the connection without a word */
+            api->raise(L, "misuse", HTTPD_SERVE,
+                       "'headers' of a response must be of at most %I bytes (max_header)",
+                       (LUAI_UACINT)max);
         lua_pop(L, 1);
     }
 }

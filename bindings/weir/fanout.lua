@@ -68,8 +68,6 @@ local function join(tasks)
   end
 end
 
--- What ends the tasks among the elements, which no scope of ours does: to be closed inside the
--- scope, so that they and the functions end at the same time. A finished one is left alone.
 local releasing = {
   __close = function(tasks)
     for i = 1, #tasks do
@@ -79,8 +77,18 @@ local releasing = {
   end,
 }
 
-local function release(tasks)
-  return tasks and setmetatable(tasks, releasing)
+-- Take charge of the tasks among the elements, which belong to other scopes: their failures are
+-- ours from now on (one may fail before the child that stands for it has begun to wait), and so is
+-- their end, when what is returned is closed. Closed inside our scope, so that they and the
+-- functions end at the same time. A finished task is left alone.
+local function take_over(tasks)
+  if not tasks then
+    return nil
+  end
+  for i = 1, #tasks do
+    core.claim(tasks[i])
+  end
+  return setmetatable(tasks, releasing)
 end
 
 -- Spawn all, and say which child stands for which element.
@@ -122,7 +130,7 @@ function fanout.all(list)
       stored = stored + 1
     end
 
-    local _ <close> = release(tasks)
+    local _ <close> = take_over(tasks)
     for i = 1, n do
       children[i] = scope:spawn(run, i)
     end
@@ -145,7 +153,7 @@ end
 function fanout.settle(list)
   local elements, tasks = check_elements(list, "weir.settle", 0)
   return core.scope(function(scope)
-    local _ <close> = release(tasks)
+    local _ <close> = take_over(tasks)
     for i = 1, elements.n do
       spawn(scope, elements[i])
     end
@@ -160,7 +168,7 @@ end
 function fanout.race(list)
   local elements, tasks = check_elements(list, "weir.race", 1)
   return core.scope(collecting, function(scope)
-    local _ <close> = release(tasks)
+    local _ <close> = take_over(tasks)
     spawn_all(scope, elements)
     local outcome = table.pack(scope:next():pawait())
     if outcome[1] then
@@ -186,7 +194,7 @@ function fanout.any(list)
   local op <const> = "weir.any"
   local elements, tasks = check_elements(list, op, 1)
   return core.scope(collecting, function(scope)
-    local _ <close> = release(tasks)
+    local _ <close> = take_over(tasks)
     spawn_all(scope, elements)
     local errors = { n = 0 }
     for child in scope.next, scope do
@@ -219,7 +227,7 @@ function fanout.quorum(n, list)
   end
   local values, succeeded = {}, {}
   core.scope(collecting, function(scope)
-    local _ <close> = release(tasks)
+    local _ <close> = take_over(tasks)
     local index = spawn_all(scope, elements)
     local errors = { n = 0 }
     for child in scope.next, scope do
@@ -262,8 +270,9 @@ function fanout.iter(list)
 
   -- The scope is a task's, because the loop's body does not run inside a function of ours. It
   -- ends with its last child, asked for or not, so that a loop given up holds nothing up.
+  local charge = take_over(tasks)
   local owner = core.spawn(function()
-    local _ <close> = release(tasks)
+    local _ <close> = charge
     core.scope(collecting, function(inner)
       index = spawn_all(inner, elements)
       scope = inner

@@ -89,7 +89,8 @@ weir_scope *weir_task_blames(const weir_task *t)
 {
     weir_scope *parent = t->scope.parent;
     const weir_list *joiners = &t->scope.joiners;
-    if (parent->flags & (WEIR_SCOPE_SUPERVISOR | WEIR_SCOPE_SETTLING))
+    if (parent->flags & (WEIR_SCOPE_SUPERVISOR | WEIR_SCOPE_SETTLING) ||
+        t->scope.flags & WEIR_SCOPE_CLAIMED)
         return NULL;
     for (weir_link *k = weir_list_first(joiners); k != NULL; k = weir_list_next(joiners, k))
         if (weir_container(k, weir_waiter, link)->flags & WEIR_WAITER_CLAIM)

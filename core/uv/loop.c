@@ -68,15 +68,16 @@ static void on_idle(uv_idle_t *idle)
     (void)idle;
 }
 
-static void on_timer(uv_timer_t *timer)
-{
-    weir_loop *loop = timer->data;
-    loop->armed = WEIR_FOREVER; /* it is stopped now; the turn may still be to come */
-}
-
 void weir__loop_wake(weir_loop *loop)
 {
     uv_idle_start(&loop->idle, on_idle);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    weir_loop *loop = timer->data;
+    loop->armed = WEIR_FOREVER;
+    weir__loop_wake(loop); /* the timer is stopped, the turn to come: UV_RUN_ONCE ends with timers */
 }
 
 static void arm(weir_loop *loop)

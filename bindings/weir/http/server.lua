@@ -138,9 +138,9 @@ end
 local hosts = { localhost = "127.0.0.1", ["*"] = "0.0.0.0" }
 
 --- Serve HTTP/1.1. Options: host ("127.0.0.1"), port (0: a free one), name, backlog (1024),
--- max_connections (10000, or three quarters of the descriptors), max_header (16384 bytes, else
--- 431), max_body (8 MiB, else 413), idle_timeout (60 seconds: for a request's head to be there,
--- and, in whole seconds, without progress of its body or of the answer).
+-- max_connections (10000, or three quarters of the descriptors), max_header (8192 bytes, of a
+-- request, else 431, and of a response), max_body (8 MiB, else 413), idle_timeout (60 seconds: for
+-- a request's head to be there, and, in whole seconds, without progress of its body or answer).
 local function serve(options, handler)
   core.check_options(options, SERVE, known)
   if type(handler) ~= "function" then
@@ -159,7 +159,7 @@ local function serve(options, handler)
     serve_with(handler, report), hosts[host] or host, check_port(options.port),
     core.check_count(options.backlog, SERVE, "backlog", 1024),
     options.max_connections == nil and 0 or core.check_count(options.max_connections, SERVE, "max_connections"),
-    core.check_count(options.max_header, SERVE, "max_header", 16 * 1024),
+    core.check_count(options.max_header, SERVE, "max_header", 8 * 1024),
     core.check_count(options.max_body, SERVE, "max_body", 8 * 1024 * 1024),
     core.check_seconds(options.idle_timeout, SERVE, "idle_timeout", 60)
   )

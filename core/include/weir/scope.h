@@ -25,7 +25,8 @@ enum {
     WEIR_SCOPE_EXPIRED = 64,   /* its own deadline passed */
     WEIR_SCOPE_ENDED = 128,    /* accepts no more children */
     WEIR_SCOPE_SETTLING = 256, /* somebody waits in settle: failures are claimed */
-    WEIR_SCOPE_DAEMON = 512    /* ended with the program, not joined by it */
+    WEIR_SCOPE_DAEMON = 512,   /* ended with the program, not joined by it */
+    WEIR_SCOPE_CLAIMED = 1024  /* of a task: somebody will look at its failure */
 };
 
 /* Why a scope was cancelled: a word for C, a value handle for a language binding. */

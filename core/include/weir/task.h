@@ -65,7 +65,7 @@ int weir_task_spawn(weir_runtime *rt, weir_task *t, weir_scope *parent, weir_res
 int weir_task_prepare(weir_runtime *rt, weir_task *t, weir_scope *parent, weir_resume_fn resume,
                       uint32_t flags);
 
-/* The scope that `t`'s failure would fail, or NULL if it is claimed (a claiming join waits,
+/* The scope that `t`'s failure would fail, or NULL if it is claimed (CLAIMED, a claiming join waits,
  * the parent settles) or the parent is a supervisor. */
 weir_scope *weir_task_blames(const weir_task *t);
 
