@@ -261,6 +261,46 @@ static void crowd_free(crowd *c)
     free(c);
 }
 
+/* A permit without a task belongs to the host, who can always give it back. */
+static void a_holder_without_a_task_can_always_act(void **state)
+{
+    crowd *c = crowd_new(2);
+    weir_semaphore s;
+    weir_permit *p[2];
+    weir_graph g;
+    (void)state;
+    CHECK_OK(weir_semaphore_init(c->rt, &s, 1, NULL));
+    CHECK_OK(weir_semaphore_try(&s, NULL, 1, &p[0]));
+    CHECK_OK(weir_semaphore_acquire(&s, &c->t[0], 1, free_wait(c, 0), WEIR_FOREVER, &p[1]));
+    weir_semaphore_drain(&s, free_wait(c, 1), WEIR_FOREVER);
+    CHECK_INT(weir_graph_is_stuck(c->rt, &c->t[0], &g), 0);
+    CHECK_INT(weir_graph_is_stuck(c->rt, &c->t[1], &g), 0);
+    weir_permit_release(p[0]);
+    crowd_free(c);
+    weir_semaphore_fini(&s);
+}
+
+/* Tails that lead into a cycle, of any length; marks of old searches that look like new ones. */
+static void a_deadlock_of_others_is_found_and_named(void **state)
+{
+    weir_graph g;
+    (void)state;
+    for (unsigned tail = 1; tail < 200; tail += 33) {
+        crowd *c = crowd_new(tail + 3);
+        for (unsigned i = 0; i < tail + 3; i++)
+            weir_task_join(c->rt, &c->t[i == tail + 2 ? tail : i + 1], free_wait(c, i), 1,
+                           WEIR_FOREVER);
+        c->rt->stamp = UINT32_MAX - 1; /* it wraps */
+        for (int again = 0; again < 3; again++) {
+            CHECK_INT(weir_graph_is_stuck(c->rt, &c->t[0], &g), 1);
+            CHECK_INT(g.n_cycle, 3);
+            for (unsigned i = 0; i < 3; i++)
+                CHECK(g.cycle[i] >= &c->t[tail]);
+        }
+        crowd_free(c);
+    }
+}
+
 static void a_chain_too_long_to_prove_is_no_deadlock(void **state)
 {
     weir_graph g;
@@ -472,6 +512,8 @@ int main(void)
         cmocka_unit_test(a_deadline_of_a_scope_does_not_count),
         cmocka_unit_test(a_new_head_is_told_when_it_is_stuck),
         cmocka_unit_test(a_transfer_asks_too),
+        cmocka_unit_test(a_holder_without_a_task_can_always_act),
+        cmocka_unit_test(a_deadlock_of_others_is_found_and_named),
         cmocka_unit_test(a_chain_too_long_to_prove_is_no_deadlock),
         cmocka_unit_test(a_lattice_is_searched_in_bounded_steps),
         cmocka_unit_test(random_graphs_match_a_fixed_point),

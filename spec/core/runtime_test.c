@@ -211,6 +211,29 @@ static void memory_through_the_runtime_is_counted(void **state)
     bed_free(&b);
 }
 
+static void the_embedder_keeps_a_pointer(void **state)
+{
+    bed b = bed_new();
+    (void)state;
+    CHECK(weir_runtime_user(b.rt) == NULL);
+    weir_runtime_set_user(b.rt, &b);
+    CHECK(weir_runtime_user(b.rt) == &b);
+    bed_free(&b);
+    weir_runtime_free(NULL); /* nothing */
+}
+
+static void chance_comes_from_the_env(void **state)
+{
+    (void)state;
+    bed a = bed_new(), b = bed_new();
+    for (int i = 0; i < 100; i++)
+        CHECK(weir_random(a.rt) == weir_random(b.rt));
+    CHECK(weir_random(a.rt) != weir_random(a.rt));
+    CHECK_INT(weir_choose(a.rt, 5, WEIR_CHOICE_IO), 0); /* nobody answers: the oldest */
+    bed_free(&a);
+    bed_free(&b);
+}
+
 /* --- determinism -------------------------------------------------------------------------------- */
 
 /* Run a random program; returns the hash of the run. */
@@ -357,6 +380,8 @@ int main(void)
         cmocka_unit_test(a_turn_runs_a_bounded_number_of_waiters),
         cmocka_unit_test(a_turn_reads_the_clock_once_and_fires_first),
         cmocka_unit_test(memory_through_the_runtime_is_counted),
+        cmocka_unit_test(the_embedder_keeps_a_pointer),
+        cmocka_unit_test(chance_comes_from_the_env),
         cmocka_unit_test(equal_seeds_give_equal_runs),
         cmocka_unit_test(runtimes_side_by_side_do_not_disturb_each_other),
         cmocka_unit_test(a_runtime_for_each_thread),

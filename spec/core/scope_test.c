@@ -116,6 +116,30 @@ static void a_cancel_of_a_deep_tree_does_not_recurse(void **state)
     bed_free(&b);
 }
 
+/* As a signal does it. */
+static void the_root_can_be_cancelled(void **state)
+{
+    bed b = bed_new();
+    weir_scope in, shield;
+    weir_deadline d;
+    weir_task t;
+    (void)state;
+    weir_scope_open(b.rt, &in, weir_root(b.rt), NULL, 0);
+    weir_scope_open(b.rt, &shield, &in, NULL, WEIR_SCOPE_SHIELD);
+    CHECK_INT(weir_scope_cancel(b.rt, weir_root(b.rt), why), 1);
+    CHECK(weir_scope_is_cancelled(&in) && in.cause == weir_root(b.rt));
+    CHECK(!weir_scope_is_cancelled(&shield)); /* its grace begins when it is told */
+    CHECK_ERR(weir_task_spawn(b.rt, &t, weir_root(b.rt), NULL, 0), WEIR_ECANCELED);
+    weir_scope_shield(b.rt, &shield, &d, 3);
+    weir_simulator_advance(b.sim, 3);
+    weir_turn(b.rt);
+    CHECK(weir_scope_is_cancelled(&shield));
+    weir_deadline_unset(b.rt, &d);
+    weir_scope_end(b.rt, &shield);
+    weir_scope_end(b.rt, &in);
+    bed_free(&b);
+}
+
 /* --- deadlines and shields ----------------------------------------------------------------------- */
 
 static void a_deadline_cancels_and_says_so(void **state)
@@ -540,6 +564,7 @@ int main(void)
         cmocka_unit_test(the_first_reason_stays),
         cmocka_unit_test(a_scope_opened_in_a_cancelled_one_is_cancelled),
         cmocka_unit_test(a_cancel_of_a_deep_tree_does_not_recurse),
+        cmocka_unit_test(the_root_can_be_cancelled),
         cmocka_unit_test(a_deadline_cancels_and_says_so),
         cmocka_unit_test(a_shield_stands_for_its_grace),
         cmocka_unit_test(graces_of_nested_shields_add_up),

@@ -317,6 +317,75 @@ static void times_are_measured_on_the_virtual_clock(void **state)
     bare_free(b);
 }
 
+static void what_is_waited_for_and_held_has_a_name(void **state)
+{
+    bare *b = bare_new(1);
+    (void)state;
+    CHECK_OK(weir_semaphore_try(&b->s, NULL, 1, &b->p[0]));
+    queue_up(b, 1, 1, WEIR_FOREVER);
+    weir_semaphore_drain(&b->s, &b->w[2], WEIR_FOREVER);
+    CHECK_TEXT(b->p[0]->hold.ops->kind, "permit");
+    CHECK_TEXT(b->p[0]->hold.ops->name(&b->p[0]->hold), "pool");
+    CHECK_TEXT(b->w[1].ops->name(&b->w[1]), "pool");
+    CHECK_TEXT(b->w[2].ops->name(&b->w[2]), "pool");
+    CHECK_TEXT(b->w[1].ops->op, "semaphore:acquire");
+    CHECK_TEXT(b->w[2].ops->op, "semaphore:drain");
+    weir_permit_release(b->p[0]);
+    weir_permit_release(b->p[1]);
+    bare_free(b);
+}
+
+static void retry_after_is_the_mean_hold_by_the_queue(void **state)
+{
+    bare *b = bare_new(2);
+    (void)state;
+    CHECK_INT(weir_semaphore_retry_after(&b->s), 0);
+    for (int i = 0; i < 2; i++)
+        CHECK_OK(weir_semaphore_try(&b->s, NULL, 1, &b->p[i]));
+    weir_simulator_advance(b->sim, 1000);
+    weir_turn(b->rt);
+    weir_permit_release(b->p[0]);
+    CHECK_INT(weir_semaphore_retry_after(&b->s), 500); /* two at once */
+    CHECK_OK(weir_semaphore_try(&b->s, NULL, 1, &b->p[0]));
+    for (int i = 2; i < 5; i++)
+        queue_up(b, i, 1, WEIR_FOREVER);
+    CHECK_INT(weir_semaphore_retry_after(&b->s), 2000);
+    for (int i = 0; i < 5; i++)
+        weir_permit_release(b->p[i]);
+    bare_free(b);
+}
+
+static void validate_sees_what_is_broken(void **state)
+{
+    bare *b = bare_new(3);
+    (void)state;
+    CHECK_OK(weir_semaphore_try(&b->s, NULL, 2, &b->p[0]));
+    queue_up(b, 1, 2, WEIR_FOREVER);
+#define CHECK_BROKEN(field, wrong)                                                                 \
+    do {                                                                                           \
+        __typeof__(field) right_ = (field);                                                        \
+        (field) = (wrong);                                                                         \
+        if (weir_semaphore_validate(&b->s) == 0)                                                   \
+            check_fail(__FILE__, __LINE__, "%s = %s is not noticed", #field, #wrong);              \
+        (field) = right_;                                                                          \
+        CHECK_INT(weir_semaphore_validate(&b->s), 0);                                              \
+    } while (0)
+    CHECK_BROKEN(b->s.available, 0);
+    CHECK_BROKEN(b->s.waiting, 0);
+    CHECK_BROKEN(b->s.closed, 1);
+    CHECK_BROKEN(b->p[0]->n, 1);
+    CHECK_BROKEN(b->p[0]->of, NULL);
+    CHECK_BROKEN(b->p[0]->waiter, &b->w[0]);
+    CHECK_BROKEN(b->p[0]->hold.holder, (weir_task *)(void *)&b->s);
+    CHECK_BROKEN(b->p[1]->waiter, NULL);
+    CHECK_BROKEN(b->p[1]->n, 1); /* a head that fits: a lost wake-up */
+    CHECK_BROKEN(b->w[1].status, WEIR_GRANTED);
+#undef CHECK_BROKEN
+    weir_permit_release(b->p[0]);
+    weir_permit_release(b->p[1]);
+    bare_free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest semaphore[] = {
@@ -332,6 +401,9 @@ int main(void)
         cmocka_unit_test(a_shrink_makes_a_debt_that_releases_pay),
         cmocka_unit_test(a_permit_bumps_its_generation_when_it_ends),
         cmocka_unit_test(times_are_measured_on_the_virtual_clock),
+        cmocka_unit_test(what_is_waited_for_and_held_has_a_name),
+        cmocka_unit_test(retry_after_is_the_mean_hold_by_the_queue),
+        cmocka_unit_test(validate_sees_what_is_broken),
     };
     return CHECK_MAIN(semaphore);
 }
