@@ -1,7 +1,7 @@
 /* cancel_points_test.c - a cancel at every step of every program, then everything is back.
  *
  * A step is a resume of any task. At each one, each task in turn is cancelled, or the scope it
- * stands in; then a second cancel at every later step, so that it also hits cleanup. What must
+ * stands in, or everything; then a second cancel at every later step, so that it also hits cleanup. What must
  * hold afterwards is what script_run checks: nobody hangs, no permit, timer, waiter, scope or
  * byte is left, no weight was ever given twice.
  */
@@ -25,8 +25,7 @@ static uint64_t run(const program *p, weir_plan plan, uint64_t seed, const scrip
     if (w->broken != NULL) {
         script_print(&p->script);
         for (int i = 0; i < 2; i++)
-            print_error("  cancel %s of task %u at step %llu\n",
-                        setup->inject[i].current ? "the innermost scope" : "the whole",
+            print_error("  cancel target %u of task %u at step %llu\n", setup->inject[i].target,
                         setup->inject[i].task, (unsigned long long)setup->inject[i].step);
         check_fail(w->file, w->line, "%s (seed %llu)", w->broken, (unsigned long long)seed);
     }
@@ -54,7 +53,7 @@ static void second_cancels(const program *p, script_world *setup, uint64_t steps
     unsigned tasks = tasks_of(p);
     for (uint64_t step = setup->inject[0].step + 1; step <= steps; step++)
         for (unsigned t = 0; t < tasks; t++) {
-            setup->inject[1] = (script_injection){step, (uint8_t)t, 0};
+            setup->inject[1] = (script_injection){step, (uint8_t)t, SCRIPT_THE_TASK};
             run(p, WEIR_PLAN_FIFO, 1, setup, n);
         }
     setup->inject[1].step = 0;
@@ -69,8 +68,10 @@ static void sweep(const program *p, weir_plan plan, uint64_t seed, int pairs, ta
     uint64_t steps = run(p, plan, seed, setup, n);
     for (uint64_t step = 1; step <= steps; step++)
         for (unsigned t = 0; t < tasks; t++)
-            for (unsigned current = 0; current < 2; current++) {
-                setup->inject[0] = (script_injection){step, (uint8_t)t, (uint8_t)current};
+            for (unsigned target = 0; target <= SCRIPT_THE_ROOT; target++) {
+                if (target == SCRIPT_THE_ROOT && t > 0)
+                    continue;
+                setup->inject[0] = (script_injection){step, (uint8_t)t, (uint8_t)target};
                 uint64_t then = run(p, plan, seed, setup, n);
                 if (pairs)
                     second_cancels(p, setup, then, n);

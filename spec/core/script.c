@@ -436,8 +436,14 @@ static void script_inject(script_world *w)
 {
     for (unsigned i = 0; i < 2; i++) {
         script_task *t = &w->task[w->inject[i].task];
-        if (w->inject[i].step == w->steps && t->spawned && !t->ended)
-            weir_scope_cancel(w->rt, w->inject[i].current ? t->task.current : &t->task.scope,
+        if (w->inject[i].step != w->steps)
+            continue;
+        if (w->inject[i].target == SCRIPT_THE_ROOT)
+            weir_scope_cancel(w->rt, weir_root(w->rt), script_reason("injected"));
+        else if (t->spawned && !t->ended)
+            weir_scope_cancel(w->rt,
+                              w->inject[i].target == SCRIPT_THE_TASK ? &t->task.scope
+                                                                     : t->task.current,
                               script_reason("injected"));
     }
 }

@@ -119,10 +119,15 @@ typedef struct script_task {
 } script_task;
 
 /* Cancel something when the `step`-th resume of the run begins (1 is the first; 0 never). */
+typedef enum script_target {
+    SCRIPT_THE_TASK,
+    SCRIPT_ITS_CURRENT, /* the innermost scope it stands in */
+    SCRIPT_THE_ROOT     /* as a signal does */
+} script_target;
+
 typedef struct script_injection {
     uint64_t step;
-    uint8_t task;
-    uint8_t current; /* 0: the task; 1: the innermost scope it stands in */
+    uint8_t task, target;
 } script_injection;
 
 typedef struct script_world {
