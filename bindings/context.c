@@ -78,6 +78,8 @@ void lcontext_free(lua_State *L, lcontext *ctx)
         e->close(e->data);
         free(e);
     }
+    if (ctx->guest != NULL)
+        lguest_free(ctx);
     while ((k = weir_list_first(&ctx->semaphores)) != NULL)
         lsem_free(weir_container(k, lsem, link));
     luaL_unref(L, LUA_REGISTRYINDEX, ctx->tasks);
@@ -284,6 +286,7 @@ int luaopen_weir_core(lua_State *L)
     lsemaphore_open(L);
     llimit_open(L);
     lsimulator_open(L);
+    lluv_open(L);
     lapi_open(L);
     return 1;
 }

@@ -71,6 +71,7 @@ struct lcontext {
     int n_slots;
     unsigned n_threads; /* alive, idle ones included */
     struct ltask *main_task;   /* of the run in progress */
+    struct lguest *guest;      /* another loop that ours drives, or NULL; lluv.c */
     int running;               /* a driver is on the C stack */
     uint64_t parks;            /* waits that really parked */
     uint64_t cancel_at;        /* 0 or the number of the park that cancels (tests) */
@@ -138,6 +139,11 @@ void lcontext_push_slot(lua_State *L, lcontext *ctx, int slot);
  * it left to the end, push the task. Raises only before the task exists. */
 ltask *lrun_main(lua_State *L, lcontext *ctx, int nargs);
 void lrun_open(lua_State *L);
+
+/* --- lluv.c: a step of the guest's loop, before each of ours ---------------------------- */
+void lguest_step(lua_State *L, lcontext *ctx);
+void lguest_free(lcontext *ctx);
+void lluv_open(lua_State *L);
 
 /* --- lcheck.c: arguments -------------------------------------------------------------- */
 /* The object of `type` at index 1 .. or misuse naming `op`. */

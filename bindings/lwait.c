@@ -310,16 +310,24 @@ static int await_closed(lua_State *L, int status, lua_KContext kctx)
 static int await_give_up(lua_State *L)
 {
     lua_settop(L, 3);
-    if (luaL_getmetafield(L, 2, "__close") == LUA_TNIL) {
+    int by_name = luaL_getmetafield(L, 2, "__close") == LUA_TNIL;
+    if (by_name) {
         int type = lua_type(L, 2);
+        if (type == LUA_TUSERDATA && luaL_getmetafield(L, 2, "__index") == LUA_TNIL)
+            type = LUA_TNIL; /* nothing to ask it for */
         if (type != LUA_TTABLE && type != LUA_TUSERDATA)
             return await_closed(L, LUA_OK, 0);
+        lua_settop(L, 3);
         if (lua_getfield(L, 2, "close") == LUA_TNIL)
             return await_closed(L, LUA_OK, 0);
     }
     lua_pushvalue(L, 2);
-    lua_pushvalue(L, 3);
-    lua_callk(L, 2, 0, 0, await_closed);
+    if (by_name) {
+        lua_callk(L, 1, 0, 0, await_closed);
+    } else { /* __close(value, error) */
+        lua_pushvalue(L, 3);
+        lua_callk(L, 2, 0, 0, await_closed);
+    }
     return await_closed(L, LUA_OK, 0);
 }
 

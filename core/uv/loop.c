@@ -18,6 +18,7 @@
 #include "../base/random.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define NS_PER_MS UINT64_C(1000000)
 
@@ -282,4 +283,10 @@ int weir_loop_step(weir_loop *loop)
 const char *weir_loop_backend(void)
 {
     return uv_version_string();
+}
+
+int weir_loop_is_from(const void *run)
+{
+    int (*ours)(uv_loop_t *, uv_run_mode) = uv_run;
+    return memcmp(&run, &ours, sizeof run) == 0; /* ISO C compares no object with a function */
 }

@@ -40,6 +40,10 @@ int weir_loop_step(weir_loop *loop);
 /* The version of libuv that the driver runs on. Static text. */
 const char *weir_loop_backend(void);
 
+/* Is the function at `uv_run` the one of the libuv that the driver is linked with? A library
+ * that brings a libuv of its own must not be handed our loop. */
+int weir_loop_is_from(const void *uv_run);
+
 /* --- descriptors ------------------------------------------------------------------- */
 enum { WEIR_READABLE = 1, WEIR_WRITABLE = 2, WEIR_HANGUP = 4 };
 typedef struct weir_poll weir_poll;
