@@ -130,6 +130,52 @@ describe("weir.await", function()
     assert.same({ "closed" }, log)
   end))
 
+  it("may be closed by something that waits", helper.virtual(function()
+    local start, closed = weir.now(), false
+    local t = weir.spawn(function()
+      weir.await(function()
+        return { close = function() weir.shield(weir.sleep, 2) closed = true end }
+      end)
+    end)
+    weir.sleep(1)
+    t:cancel()
+    local ok, err = t:pawait()
+    assert.is_false(ok)
+    assert.equal("cancelled", weir.kind(err))
+    assert.is_true(closed)
+    helper.elapsed(3, start)
+  end))
+
+  it("makes an error of the close a failure", helper.virtual(function()
+    local mine = {}
+    local t = weir.spawn(function()
+      weir.await(function()
+        return { close = function() error(mine) end }
+      end)
+    end)
+    weir.sleep(1)
+    weir.spawn(function() t:cancel() end)
+    local ok, err = t:pawait()
+    assert.is_false(ok)
+    assert.equal(mine, err)
+    assert.equal("failed", t.status)
+  end))
+
+  it("ignores a resume from inside the close", helper.virtual(function()
+    helper.error("timeout", weir.timeout, 1, weir.await, function(resume)
+      return { close = function() resume("too late") end }
+    end)
+  end))
+
+  it("takes a start that waits itself", helper.virtual(function()
+    local start = weir.now()
+    assert.equal("x", (weir.await(function(resume)
+      weir.sleep(1)
+      later(1, resume, "x")
+    end)))
+    helper.elapsed(2, start)
+  end))
+
   it("takes a start that returns nothing", helper.virtual(function()
     helper.error("timeout", weir.timeout, 1, weir.await, function() end)
   end))
@@ -161,6 +207,13 @@ describe("weir.await", function()
     local r = helper.simulate(function() weir.await(function() end) end)
     assert.is_false(r.ok)
     assert.equal("deadlock", weir.kind(r.error))
+
+    local out = helper.program [[
+      local weir = require "weir"
+      local ok, err = pcall(weir.run, function() weir.await(function() end) end)
+      print(ok, weir.kind(err))
+    ]]
+    assert.equal("false\tdeadlock\n", out)
   end)
 
   it("gives everything back wherever a cancel comes", function()

@@ -46,6 +46,42 @@ describe("very many tasks", function()
   end))
 end)
 
+describe("deep nesting", function()
+  -- `wrap(fn)` around itself, so many times.
+  local function nest(wrap, depth)
+    if depth == 0 then
+      weir.sleep(1)
+      return "bottom"
+    end
+    return wrap(function() return nest(wrap, depth - 1) end)
+  end
+
+  it("of holds, awaits and all has no limit of its own", helper.virtual(function()
+    local sem = weir.semaphore(1000)
+    assert.equal("bottom", nest(function(fn) return (sem:with(fn)) end, 1000))
+    assert.equal("bottom", nest(function(fn) return (weir.spawn(fn):await()) end, 1000))
+    assert.equal("bottom", nest(function(fn) return weir.all({ fn })[1] end, 300))
+    assert.equal(1000, sem.available)
+  end))
+
+  it("of scopes ends in an error of Lua at worst, with everything given back", function()
+    for _, wrap in ipairs {
+      function(fn) return (weir.scope(fn)) end,
+      function(fn) return (weir.timeout(10, fn)) end,
+      function(fn) return (weir.shield(fn)) end,
+    } do
+      helper.run(function()
+        local sem = weir.semaphore(1000)
+        assert.equal("bottom", nest(wrap, 150))
+        local ok, err = pcall(nest, function(fn) return (sem:with(wrap, fn)) end, 1000)
+        assert.is_true(ok and err == "bottom" or tostring(err):find("stack overflow", 1, true) ~= nil, tostring(err))
+        assert.equal(1000, sem.available)
+        weir.sleep(1)
+      end)
+    end
+  end)
+end)
+
 describe("a coroutine of the user's own", function()
   it("works in a task as it always does", helper.virtual(function()
     local gen = coroutine.wrap(function() for i = 1, 3 do coroutine.yield(i) end end)

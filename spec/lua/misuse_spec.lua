@@ -270,6 +270,52 @@ describe("misuse", function()
     assert.is_truthy(tostring(err):find("yield", 1, true))
   end))
 
+  it("of objects of a runtime that has ended is refused, or answered as it was", helper.virtual(function()
+    local kept = {}
+    helper.run(function()
+      kept.task = weir.spawn(function() weir.sleep(1) return "outcome" end)
+      kept.daemon = weir.daemon(weir.sleep, 100)
+      kept.semaphore = weir.semaphore(2)
+      kept.permit = kept.semaphore:acquire()
+      kept.limit = weir.limit(1)
+      kept.job = kept.limit(weir.sleep, 1)
+      weir.scope(function(s) kept.scope = s end)
+      weir.await(function(resume) kept.resume = resume resume() end)
+      kept.step = weir.iter { function() end, function() weir.sleep(1) end }
+      kept.permit:release()
+    end)
+    collectgarbage()
+    collectgarbage()
+
+    local function harmless(fn, ...)
+      local ok, err = pcall(fn, ...)
+      local kind = weir.kind(err)
+      if not ok and kind ~= "misuse" and kind ~= "closed" and kind ~= "cancelled" then error(err, 0) end
+    end
+    for name, methods in pairs {
+      task = { "await", "pawait", "cancel" }, daemon = { "await", "pawait", "cancel" },
+      job = { "await", "pawait", "cancel" }, permit = { "release" }, limit = { "clear" },
+      semaphore = { "acquire", "try_acquire", "close", "drain", "stats" }, scope = { "join", "settle", "cancel" },
+    } do
+      for _, method in ipairs(methods) do
+        harmless(function() kept[name][method](kept[name]) end)
+      end
+      harmless(tostring, kept[name])
+      for _, field in ipairs { "status", "name", "traceback", "errors", "available", "active" } do
+        harmless(function() return kept[name][field] end)
+      end
+    end
+    harmless(kept.semaphore.with, kept.semaphore, function() end)
+    harmless(kept.scope.spawn, kept.scope, function() end)
+    harmless(kept.permit.transfer, kept.permit, kept.task)
+    harmless(kept.limit, function() end)
+    harmless(kept.limit.map, kept.limit, { 1 }, function() end)
+    harmless(kept.resume, "late")
+    harmless(kept.step)
+    assert.equal("outcome", kept.task:await())
+    weir.sleep(1)
+  end))
+
   it("of objects of another runtime is refused", helper.virtual(function()
     local sem = weir.semaphore(1)
     local outer = weir.spawn(weir.sleep, 1)

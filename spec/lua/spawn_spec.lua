@@ -27,10 +27,22 @@ describe("weir.spawn", function()
 
   it("passes many arguments and values on", helper.virtual(function()
     local many = {}
-    for i = 1, 200 do many[i] = i end
-    local got = table.pack(weir.spawn(function(...) return ... end, table.unpack(many)):await())
-    assert.equal(200, got.n)
-    assert.equal(200, got[200])
+    for i = 1, 5000 do many[i] = i end
+    local function same(...) return ... end
+    for _, through in ipairs {
+      function(...) return weir.spawn(same, ...):await() end,
+      function(...) return select(2, weir.spawn(same, ...):pawait()) end,
+      function(...) return weir.timeout(1, same, ...) end,
+      function(...) return weir.shield(same, ...) end,
+      function(...) return weir.semaphore(1):with(same, ...) end,
+      function(...) return weir.limit(1)(same, ...):await() end,
+      function(...) local args = table.pack(...) return weir.race { function() return table.unpack(args) end } end,
+      function(...) local args = table.pack(...) return weir.await(function(f) f(table.unpack(args)) end) end,
+    } do
+      local got = table.pack(through(table.unpack(many)))
+      assert.equal(5000, got.n)
+      assert.equal(5000, got[5000])
+    end
   end))
 
   it("takes a function in C that waits", helper.virtual(function()
