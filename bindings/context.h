@@ -140,8 +140,8 @@ void lcontext_push_slot(lua_State *L, lcontext *ctx, int slot);
 ltask *lrun_main(lua_State *L, lcontext *ctx, int nargs);
 void lrun_open(lua_State *L);
 
-/* --- lluv.c: a step of the guest's loop, before each of ours ---------------------------- */
-void lguest_step(lua_State *L, lcontext *ctx);
+/* --- lluv.c: a step of the guest's loop, before each of ours; 1 if it has something to do --- */
+int lguest_step(lua_State *L, lcontext *ctx);
 void lguest_free(lcontext *ctx);
 void lluv_open(lua_State *L);
 

@@ -71,13 +71,13 @@ static int core_luv_guest(lua_State *L)
     return 0;
 }
 
-void lguest_step(lua_State *L, lcontext *ctx)
+int lguest_step(lua_State *L, lcontext *ctx)
 {
     lguest *g = ctx->guest;
     lua_rawgeti(L, LUA_REGISTRYINDEX, g->step);
     if (lua_pcall(L, 0, 1, 0) != LUA_OK) {
         lerror_report(L, ctx->box, "error in a callback of luv", 1);
-        return;
+        return 1;
     }
     int alive = !lua_isnil(L, -1);
     lua_Number ms = alive ? lua_tonumber(L, -1) : -1;
@@ -87,6 +87,7 @@ void lguest_step(lua_State *L, lcontext *ctx)
         weir_timer_unset(ctx->rt, &g->timer);
     else
         weir_timer_set(ctx->rt, &g->timer, weir_after(ctx->rt, (uint64_t)(ms * 1e6)));
+    return alive;
 }
 
 void lguest_free(lcontext *ctx)

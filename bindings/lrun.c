@@ -20,7 +20,9 @@ static int step(lcontext *ctx)
      * collected while tasks run. */
     if (ctx->box->idle_gc && weir_next_turn(ctx->rt) != 0)
         lua_gc(ctx->from, LUA_GCSTEP, ctx->box->idle_gc);
-    return weir_loop_once(ctx->loop, 1);
+    if (weir_loop_once(ctx->loop, 1))
+        return 1;
+    return ctx->guest != NULL && lguest_step(ctx->from, ctx); /* the turn may have woken it */
 }
 
 enum { MAX_LISTED = 20 };

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#define HOUSE "weir.http.curl" /* registry key */
 #define DEFAULT_MAX 1024
 #define DEFAULT_NAME_TTL (60 * WEIR_SECOND)
 #define DEFAULT_CONNECT_TIMEOUT 30000
@@ -69,6 +70,8 @@ static int client_gc(lua_State *L)
         weir__transfer_release(t);
     }
     weir__origins_free(c);
+    if (weir_link_is_linked(&c->member))
+        weir_link_remove(&c->member);
     free_text(c, c->proxy_http);
     free_text(c, c->proxy_https);
     free_text(c, c->no_proxy);
@@ -124,6 +127,39 @@ static int client_stats(lua_State *L)
     set_count(L, "overload", c->stats.overload);
     lua_setfield(L, -2, "rejects");
     return 1;
+}
+
+/* --- libcurl, and what a Lua state has of it ------------------------------------------------------- */
+static int curl_end(lua_State *L)
+{
+    (void)L;
+    curl_global_cleanup();
+    return 0;
+}
+
+/* The list of clients. The first of our objects, so that it is the last to be finalised. [-0, +0, m] */
+static void start_curl(lua_State *L)
+{
+    weir_list *house = lua_newuserdatauv(L, sizeof *house, 0);
+    weir_list_init(house);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, LUA_REGISTRYINDEX, HOUSE);
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, curl_end);
+    lua_setfield(L, -2, "__gc");
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
+        luaL_error(L, "libcurl cannot be started");
+    lua_setmetatable(L, -2);
+    lua_pop(L, 1);
+}
+
+static weir_list *house_of(lua_State *L)
+{
+    weir_list *house;
+    lua_getfield(L, LUA_REGISTRYINDEX, HOUSE);
+    house = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    return house;
 }
 
 /* --- a new client --------------------------------------------------------------------------------- */
@@ -203,6 +239,8 @@ static int client_new(lua_State *L)
     c->alloc = lua_getallocf(L, &c->alloc_data);
     weir__client_init(c);
     luaL_setmetatable(L, WEIR_HTTP_CLIENT);
+    c->house = house_of(L);
+    weir_list_push(c->house, &c->member);
     lua_pushvalue(L, 2);
     lua_setiuservalue(L, -2, 1);
     lua_pushvalue(L, 1); /* holds the strings that base points to */
@@ -220,29 +258,6 @@ static int runtime_key(lua_State *L)
 }
 
 /* --- the module ------------------------------------------------------------------------------------- */
-static int curl_end(lua_State *L)
-{
-    (void)L;
-    curl_global_cleanup();
-    return 0;
-}
-
-/* The first of our objects, so that it is the last to be finalised. */
-static void start_curl(lua_State *L)
-{
-    if (luaL_getsubtable(L, LUA_REGISTRYINDEX, "weir.http.curl")) {
-        lua_pop(L, 1);
-        return;
-    }
-    lua_createtable(L, 0, 1);
-    lua_pushcfunction(L, curl_end);
-    lua_setfield(L, -2, "__gc");
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
-        luaL_error(L, "libcurl cannot be started");
-    lua_setmetatable(L, -2);
-    lua_pop(L, 1);
-}
-
 int luaopen_weir_http_curl(lua_State *L);
 
 LUAMOD_API int luaopen_weir_http_curl(lua_State *L)
@@ -258,7 +273,8 @@ LUAMOD_API int luaopen_weir_http_curl(lua_State *L)
         {"__gc", client_gc}, {"__close", client_close}, {"__tostring", client_tostring}, {NULL, NULL}};
     const weir_lua_api *api = weir_lua_open(L);
 
-    start_curl(L);
+    if (house_of(L) == NULL)
+        start_curl(L);
     weir__exchange_open(L);
     luaL_newlibtable(L, functions);
     lua_pushlightuserdata(L, (void *)api);

@@ -211,6 +211,8 @@ typedef struct weir_client_stats {
 
 struct weir_client {
     const weir_lua_api *api;
+    weir_list *house; /* all clients of the Lua state, which owns the list */
+    weir_link member; /* in it */
     weir_runtime *rt; /* NULL before it was opened and after its end */
     CURLM *multi;     /* made when first needed */
     lua_Alloc alloc;

@@ -8,7 +8,7 @@
  * Descriptors: `max` stays below the limit of the process less a reserve. Others may use up the
  * rest all the same; then the request that got none goes back to the head of the queue, `room`
  * shrinks to what is open (curl then closes an idle connection for a new one), and every request
- * that ends well widens it again by one.
+ * that ends well widens it again by one. Other clients with nothing under way close theirs.
  */
 #include "curl.h"
 #include <string.h>
@@ -121,18 +121,36 @@ static void widen(weir_client *c)
     }
 }
 
+/* Close the connections of clients that make no use of them; 1 if there were any. */
+static int borrow_descriptors(const weir_client *c)
+{
+    int found = 0;
+    for (weir_link *k = weir_list_first(c->house); k != NULL; k = weir_list_next(c->house, k)) {
+        weir_client *other = weir_container(k, weir_client, member);
+        if (other->rt == c->rt && other->held == 0 && other->n_open > 0) {
+            weir__client_drop_multi(other);
+            found = 1;
+        }
+    }
+    return found;
+}
+
 int weir__client_starve(weir_client *c, weir_transfer *t)
 {
-    if (c->held == 1 && ++c->n_starved > MAX_STARVED)
+    int found = borrow_descriptors(c);
+    if (!found && c->held == 1 && ++c->n_starved > MAX_STARVED)
         return 0;
     c->is_admitting = 1; /* its own slots are not for others: it is first */
     weir__client_withdraw(c, t);
     c->is_admitting = 0;
+    c->stats.requests--; /* it starts again */
     enter_slot(c, t, 1);
     c->room = c->held > 0 ? c->held : 1;
     curl_multi_setopt(c->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS,
                       c->n_open > 1 ? (long)c->n_open : 1L);
-    if (c->held == 0) {
+    if (c->held == 0 && found) {
+        admit(c);
+    } else if (c->held == 0) {
         c->api->timer_set(c->rt, &c->retry, c->api->after(c->rt, RETRY_AFTER));
         c->room = 0; /* until then */
     }
