@@ -1,4 +1,4 @@
--- support/lua_memory.lua - every allocation of Lua refused in turn, run by failing_lua.
+-- host/lua_memory.lua - every allocation of Lua refused in turn, run by failing_lua.
 --
 -- Each program runs on virtual time, once per allocation that it makes: with that one refused
 -- (and the retry that follows it), and with that one and all after it refused. It may fail in

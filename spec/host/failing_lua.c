@@ -1,4 +1,4 @@
-/* support/failing_lua.c - a Lua interpreter whose memory runs out when a script says so.
+/* host/failing_lua.c - a Lua interpreter whose memory runs out when a script says so.
  *
  * lua_memory.lua is the script. Two functions are added to Lua's own:
  *   fail(nth, n)   from here on count what is asked for; refuse the nth request and n - 1 after it
