@@ -44,6 +44,7 @@ lcontext *lcontext_new(lua_State *L, lbox *box, weir_simulator *simulator)
     ctx->box = box;
     ctx->main = main_thread(L);
     ctx->from = L;
+    ctx->on_unhandled = LUA_NOREF;
     ctx->tasks = tasks;
     ctx->threads = threads;
     ctx->simulator = simulator;
@@ -84,6 +85,7 @@ void lcontext_free(lua_State *L, lcontext *ctx)
         lsem_free(weir_container(k, lsem, link));
     luaL_unref(L, LUA_REGISTRYINDEX, ctx->tasks);
     luaL_unref(L, LUA_REGISTRYINDEX, ctx->threads);
+    luaL_unref(L, LUA_REGISTRYINDEX, ctx->on_unhandled);
     weir_alloc(ctx->rt, ctx->idle, ctx->cap_idle * sizeof *ctx->idle, 0);
     weir_alloc(ctx->rt, ctx->free_slots, ctx->cap_free * sizeof *ctx->free_slots, 0);
     if (ctx->loop != NULL)
@@ -263,7 +265,6 @@ int luaopen_weir_core(lua_State *L)
     luaL_checkversion(L);
     lbox *box = lua_newuserdatauv(L, sizeof *box, 0);
     memset(box, 0, sizeof *box);
-    box->on_unhandled = LUA_NOREF;
     lua_newtable(L);
     lua_pushcfunction(L, box_gc);
     lua_setfield(L, -2, "__gc");

@@ -25,9 +25,6 @@ typedef struct lbox {
     const void *meta[LTYPE_COUNT];  /* identity of the metatables, for a quick type check */
     int meta_ref[LTYPE_COUNT];      /* and where the registry has them */
     const void *error_meta;
-    int on_unhandled;               /* registry reference of a function, or LUA_NOREF */
-    unsigned n_unhandled;           /* failures that nobody could get: the exit code */
-    int deadlocked;                 /* detached tasks were left waiting for each other */
     int idle_gc;                    /* collect while the loop would sleep */
 } lbox;
 
@@ -73,6 +70,9 @@ struct lcontext {
     struct ltask *main_task;   /* of the run in progress */
     struct lguest *guest;      /* another loop that ours drives, or NULL; lluv.c */
     int running;               /* a driver is on the C stack */
+    int on_unhandled;          /* registry reference of a function, or LUA_NOREF */
+    unsigned n_unhandled;      /* failures that nobody could get: the exit code */
+    int deadlocked;            /* detached tasks were left waiting for each other */
     uint64_t parks;            /* waits that really parked */
     uint64_t cancel_at;        /* 0 or the number of the park that cancels (tests) */
     int cancel_self;           /* the parking task instead of the main task */
@@ -188,7 +188,7 @@ void lerror_push_reason(lua_State *L, const weir_scope *scope);
 /* Message handler of bodies: remembers the stack in the running task; the value stays. */
 int lerror_handler(lua_State *L);
 /* Report the error at the top (popped). */
-void lerror_report(lua_State *L, lbox *box, const char *what, int fatal);
+void lerror_report(lua_State *L, lcontext *ctx, const char *what, int fatal);
 void lerror_open(lua_State *L, lbox *box);
 
 /* --- lwait.c ---------------------------------------------------------------------------- */

@@ -51,7 +51,7 @@ static int api_protect(weir_runtime *rt, lua_CFunction f, void *data)
     lua_pushlightuserdata(L, data);
     int top = lua_gettop(L) - 2, rc = lua_pcall(L, 1, 0, top);
     if (rc != LUA_OK)
-        lerror_report(L, ctx->box, "error in a callback", 1);
+        lerror_report(L, ctx, "error in a callback", 1);
     lua_pop(L, 1);
     return rc == LUA_OK ? 0 : rc == LUA_ERRMEM ? WEIR_ENOMEM : WEIR_EINVAL;
 }
@@ -152,7 +152,7 @@ static void api_push_error(lua_State *L, const char *kind, const char *op, const
 
 static void api_report(lua_State *L, const char *what, int fatal)
 {
-    lerror_report(L, lbox_of(L), what, fatal);
+    lerror_report(L, here(L), what, fatal);
 }
 
 static uint64_t api_check_timeout(lua_State *L, int index, const char *op, const char *field)

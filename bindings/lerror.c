@@ -193,7 +193,7 @@ int lerror_handler(lua_State *L)
     return 1;
 }
 
-void lerror_report(lua_State *L, lbox *box, const char *what, int fatal)
+void lerror_report(lua_State *L, lcontext *ctx, const char *what, int fatal)
 {
     const char *text = luaL_tolstring(L, -1, NULL);
     fflush(stdout);
@@ -201,7 +201,7 @@ void lerror_report(lua_State *L, lbox *box, const char *what, int fatal)
     fflush(stderr);
     lua_pop(L, 2);
     if (fatal)
-        box->n_unhandled++;
+        ctx->n_unhandled++;
 }
 
 static int error_tostring(lua_State *L)

@@ -76,7 +76,7 @@ int lguest_step(lua_State *L, lcontext *ctx)
     lguest *g = ctx->guest;
     lua_rawgeti(L, LUA_REGISTRYINDEX, g->step);
     if (lua_pcall(L, 0, 1, 0) != LUA_OK) {
-        lerror_report(L, ctx->box, "error in a callback of luv", 1);
+        lerror_report(L, ctx, "error in a callback of luv", 1);
         return 1;
     }
     int alive = !lua_isnil(L, -1);

@@ -99,13 +99,13 @@ static void break_deadlock(lua_State *L, lcontext *ctx, ltask *t)
         return;
     }
     /* Detached tasks are left, and they wait for each other or for nothing. */
-    ctx->box->deadlocked = 1;
+    ctx->deadlocked = 1;
     lua_pushcfunction(L, list_waiting);
     lua_pushlightuserdata(L, ctx);
     if (lua_pcall(L, 1, 1, 0) != LUA_OK)
         lua_pop(L, 1);
     else
-        lerror_report(L, ctx->box, "deadlock: nothing can wake any detached task; waiting", 1);
+        lerror_report(L, ctx, "deadlock: nothing can wake any detached task; waiting", 1);
     for (weir_link *k = weir_list_first(&s->children); k; k = weir_list_next(&s->children, k))
         weir_scope_cancel(ctx->rt, weir_container(k, weir_scope, link),
                           (weir_reason){"deadlock", 0});
@@ -177,20 +177,20 @@ static int core_run(lua_State *L)
  * takes the failure off the exit code. */
 static int core_on_unhandled(lua_State *L)
 {
-    lbox *box = lbox_of(L);
+    lcontext *ctx = lcontext_here(L);
     lua_settop(L, 1);
     if (!lua_isnil(L, 1))
         lcheck_function(L, 1, "weir.on_unhandled", "fn");
     int ref = lua_isnil(L, 1) ? LUA_NOREF : luaL_ref(L, LUA_REGISTRYINDEX);
-    luaL_unref(L, LUA_REGISTRYINDEX, box->on_unhandled);
-    box->on_unhandled = ref;
+    luaL_unref(L, LUA_REGISTRYINDEX, ctx->on_unhandled);
+    ctx->on_unhandled = ref;
     return 0;
 }
 
 /* core.unhandled() -> how many failures nobody could get. */
 static int core_unhandled(lua_State *L)
 {
-    lua_pushinteger(L, lbox_of(L)->n_unhandled);
+    lua_pushinteger(L, lcontext_here(L)->n_unhandled);
     return 1;
 }
 

@@ -415,9 +415,8 @@ static int with_one(lua_State *L, int status, lua_KContext n)
     return with_now(L, lcontext_here(L), of_userdata(L, 1, "semaphore:with"), (uint32_t)n);
 }
 
-static int with(lua_State *L, const lbox *box, lsem **object, uint32_t n)
+static int with(lua_State *L, const lbox *box, lsem **object, uint32_t n, const char *op)
 {
-    static const char op[] = "semaphore:with";
     lcontext *ctx = box->current;
     ltask *t = ltask_current(ctx);
     if (!lua_isfunction(L, 2))
@@ -433,7 +432,7 @@ static int with(lua_State *L, const lbox *box, lsem **object, uint32_t n)
 
 int lsem_with(lua_State *L)
 {
-    return with(L, lbox_here(L), lua_touserdata(L, 1), 1);
+    return with(L, lbox_here(L), lua_touserdata(L, 1), 1, "limit");
 }
 
 /* semaphore:with(fn, ...) -> what fn returns, called while one permit is held. */
@@ -443,7 +442,7 @@ static int semaphore_with(lua_State *L)
     lsem **object = ltest_object(L, 1, box, LTYPE_SEMAPHORE);
     if (object == NULL)
         lcheck_object(L, 1, LTYPE_SEMAPHORE, "semaphore:with"); /* raises */
-    return with(L, box, object, 1);
+    return with(L, box, object, 1, "semaphore:with");
 }
 
 /* semaphore:with_n(n, fn, ...) -> what fn returns, called while n permits are held. */
@@ -452,7 +451,7 @@ static int semaphore_with_n(lua_State *L)
     lsem **object = lcheck_object(L, 1, LTYPE_SEMAPHORE, "semaphore:with_n");
     uint32_t n = lcheck_count(L, 2, "semaphore:with_n", "n");
     lua_remove(L, 2);
-    return with(L, lbox_here(L), object, n);
+    return with(L, lbox_here(L), object, n, "semaphore:with_n");
 }
 
 /* --- ends ------------------------------------------------------------------------------------------- */

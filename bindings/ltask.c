@@ -205,25 +205,24 @@ void ltask_push_story(lua_State *L, ltask *t, int index)
 /* The error at `index` ended a task that nobody awaits: report it, or let the hook do so. */
 static void unhandled(lua_State *L, lcontext *ctx, ltask *t, int index)
 {
-    lbox *box = ctx->box;
     index = lua_absindex(L, index);
-    if (box->on_unhandled != LUA_NOREF) {
-        lua_rawgeti(L, LUA_REGISTRYINDEX, box->on_unhandled);
+    if (ctx->on_unhandled != LUA_NOREF) {
+        lua_rawgeti(L, LUA_REGISTRYINDEX, ctx->on_unhandled);
         lua_pushvalue(L, index);
         ltask_push(L, t);
         if (lua_pcall(L, 2, 1, 0) == LUA_OK) {
-            box->n_unhandled += !lua_toboolean(L, -1);
+            ctx->n_unhandled += !lua_toboolean(L, -1);
             lua_pop(L, 1);
             return;
         }
-        lerror_report(L, box, "error in the on_unhandled hook", 1);
+        lerror_report(L, ctx, "error in the on_unhandled hook", 1);
     }
     ltask_push_story(L, t, index);
     ltask_push_name(L, t);
     lua_pushfstring(L, "unhandled error in %s", lua_tostring(L, -1));
     const char *what = lua_tostring(L, -1);
     lua_pushvalue(L, -3);
-    lerror_report(L, box, what, 1);
+    lerror_report(L, ctx, what, 1);
 }
 
 /* --- the end ------------------------------------------------------------------------------ */
@@ -267,7 +266,7 @@ static void conclude(lua_State *L, ltask *t, weir_task_state state, int first)
         lua_pushfstring(L, "%s (spawned at %s) ended and still held a %s%s%s%s, which was released",
                         lua_tostring(L, -2), lua_tostring(L, -1), h->ops->kind,
                         name ? " of '" : "", name ? name : "", name ? "'" : "");
-        lerror_report(L, ctx->box, "leak", 0);
+        lerror_report(L, ctx, "leak", 0);
         lua_pop(L, 2);
     }
     if (!(parent->flags & WEIR_SCOPE_TASK) && parent != weir_root(ctx->rt) &&

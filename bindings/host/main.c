@@ -321,9 +321,9 @@ static int pmain(lua_State *L)
             lua_pushnil(L);
         o->code = failed(L, task);
     }
-    if (o->code != EXIT_DEADLOCK && box->deadlocked)
+    if (o->code != EXIT_DEADLOCK && ctx->deadlocked)
         o->code = EXIT_DEADLOCK;
-    if (o->code == 0 && box->n_unhandled > 0)
+    if (o->code == 0 && ctx->n_unhandled > 0)
         o->code = EXIT_SCRIPT;
     int cause = host_signals_cause();
     if (cause != 0)

@@ -201,8 +201,9 @@ typedef struct weir_socket {
     weir_poll *poll;
     weir_link idle; /* in client->idle: still watched although curl wants nothing */
     int fd;
+    uint64_t inode;
     uint8_t wanted, watched; /* WEIR_READABLE | WEIR_WRITABLE */
-    uint8_t is_foreign;      /* not opened for a connection: forgotten when curl lets go */
+    uint8_t was_kept;        /* curl let go of it open: it is a connection */
 } weir_socket;
 
 typedef struct weir_client_stats {
@@ -228,7 +229,7 @@ struct weir_client {
     uint32_t held, waiting;         /* transfers with a slot; in HOST or SLOT */
     uint32_t max, max_per_host, max_waiting;
     uint32_t room;                  /* max, or what the descriptors allowed of late */
-    uint32_t n_open, n_starved;     /* sockets open; failures for want of one in a row */
+    uint32_t n_open, n_starved;     /* sockets known; failures for want of one in a row */
     uint64_t name_ttl, timeout;     /* ns */
     weir_request base;              /* the defaults; strings are held by the userdata */
     char *proxy_http, *proxy_https, *no_proxy; /* of the environment; NULL for none */
@@ -238,6 +239,7 @@ struct weir_client {
     weir_client_stats stats;
     uint8_t is_closed, is_admitting;
     uint8_t is_broken;              /* the multi handle failed */
+    uint8_t has_faults;             /* an ACTIVE transfer has a fault that curl knows nothing of */
 };
 
 /* Take a place in the queues; starts at once if there is room. May end `t`. */

@@ -190,6 +190,17 @@ static void collapse(weir_client *c)
     admit(c);
 }
 
+static void end_faulty(weir_client *c)
+{
+    c->has_faults = 0;
+    for (weir_link *k = weir_list_first(&c->busy), *next; k != NULL; k = next) {
+        weir_transfer *t = weir_container(k, weir_transfer, busy);
+        next = weir_list_next(&c->busy, k); /* ending `t` does not release it */
+        if (t->state == TRANSFER_ACTIVE && t->fault != FAULT_NONE)
+            weir__transfer_fail(t, t->fault, t->status);
+    }
+}
+
 void weir__client_after(weir_client *c, CURLMcode rc)
 {
     CURLMsg *m;
@@ -206,6 +217,8 @@ void weir__client_after(weir_client *c, CURLMcode rc)
             widen(c);
         weir__transfer_done(t, code);
     }
+    if (c->has_faults)
+        end_faulty(c);
     if (c->is_broken)
         collapse(c);
     if (!weir_list_is_empty(&c->opened))

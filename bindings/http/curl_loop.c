@@ -6,14 +6,15 @@
  * or no request is under way for a moment (LINGER), it is watched no more, so that it does not
  * keep an idle loop alive.
  *
- * A socket's poll is made when curl opens it (a failure there fails one transfer) and freed
- * before it is closed. Descriptors that curl opens for itself are only seen when it wants them
- * watched, and are forgotten when it does not.
+ * curl 7.88 closes a socket that was not connected yet without telling anybody: then we hear only
+ * that it is not wanted any more, or that another one got the same number. So until a connection
+ * was kept once, each time it is let go of its identity (inode) is looked at.
  */
 #include "curl.h"
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define LINGER (WEIR_SECOND / 200)
@@ -67,6 +68,7 @@ static void happened(weir_poll *poll, int status, int events, void *data)
 static int socket_new(weir_client *c, int fd, weir_socket **out)
 {
     weir_socket *s;
+    struct stat st;
     int rc;
     if ((size_t)fd >= c->n_sockets) {
         size_t n = c->n_sockets ? c->n_sockets : 64;
@@ -86,12 +88,14 @@ static int socket_new(weir_client *c, int fd, weir_socket **out)
     memset(s, 0, sizeof *s);
     s->client = c;
     s->fd = fd;
+    s->inode = fstat(fd, &st) == 0 ? st.st_ino : 0;
     rc = c->api->poll_new(c->rt, fd, happened, s, &s->poll);
     if (rc != 0) {
         weir__http_alloc(c, s, sizeof *s, 0);
         return rc;
     }
     c->sockets[fd] = s;
+    c->n_open++;
     *out = s;
     return 0;
 }
@@ -101,33 +105,53 @@ static void socket_free(weir_socket *s)
     weir_client *c = s->client;
     not_idle(s);
     c->sockets[s->fd] = NULL;
+    c->n_open--;
     c->api->poll_free(s->poll);
     weir__http_alloc(c, s, sizeof *s, 0);
 }
 
+static int is_open(const weir_socket *s)
+{
+    struct stat st;
+    return fstat(s->fd, &st) == 0 && st.st_ino == s->inode;
+}
+
+static void let_go(weir_socket *s)
+{
+    weir_client *c = s->client;
+    s->wanted = 0;
+    if (!s->was_kept && !is_open(s)) {
+        socket_free(s);
+        return;
+    }
+    s->was_kept = 1;
+    if (s->watched != 0 && !weir_link_is_linked(&s->idle)) {
+        weir_list_push(&c->idle, &s->idle);
+        weir__client_linger(c);
+    }
+}
+
+/* Never -1, which would end every transfer of the client: only this one fails. */
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *data, void *socket_data)
 {
     weir_client *c = data;
     weir_socket *s = find(c, fd);
-    (void)easy;
+    weir_transfer *t = NULL;
+    int rc;
     (void)socket_data;
 
     if (what == CURL_POLL_REMOVE) {
-        if (s == NULL)
-            return 0;
-        s->wanted = 0;
-        if (s->is_foreign) {
-            socket_free(s);
-        } else if (s->watched != 0 && !weir_link_is_linked(&s->idle)) {
-            weir_list_push(&c->idle, &s->idle);
-            weir__client_linger(c);
-        }
+        if (s != NULL)
+            let_go(s);
         return 0;
     }
-    if (s == NULL) {
-        if (socket_new(c, fd, &s) != 0)
-            return -1;
-        s->is_foreign = 1;
+    if (s == NULL && (rc = socket_new(c, fd, &s)) != 0) {
+        if (curl_easy_getinfo(easy, CURLINFO_PRIVATE, &t) == CURLE_OK && t->fault == FAULT_NONE) {
+            t->fault = rc == WEIR_ENOMEM ? FAULT_MEMORY : FAULT_LOOP;
+            t->status = rc;
+        }
+        c->has_faults = 1;
+        return 0;
     }
     not_idle(s);
     s->wanted = (uint8_t)((what & CURL_POLL_IN ? WEIR_READABLE : 0) |
@@ -156,8 +180,8 @@ curl_socket_t weir__client_open_socket(void *data, curlsocktype purpose, struct 
 {
     weir_transfer *t = data;
     weir_client *c = t->client;
-    weir_socket *s;
-    int rc, fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    weir_socket *stale;
     (void)purpose;
 
     if (t->dial != NULL && t->loading != 0)
@@ -166,15 +190,15 @@ curl_socket_t weir__client_open_socket(void *data, curlsocktype purpose, struct 
         t->is_starved = errno == EMFILE || errno == ENFILE;
         return CURL_SOCKET_BAD;
     }
-    rc = socket_new(c, fd, &s);
-    if (rc != 0) {
-        close(fd);
-        t->fault = rc == WEIR_ENOMEM ? FAULT_MEMORY : FAULT_LOOP;
-        t->status = rc;
-        return CURL_SOCKET_BAD;
-    }
-    c->n_open++;
     c->stats.connections++;
+    stale = find(c, fd);
+    if (stale != NULL) { /* closed silently; to curl the number is watched as it was */
+        int wanted = stale->wanted;
+        socket_free(stale);
+        if (wanted != 0)
+            on_socket(t->easy, fd, (wanted & WEIR_READABLE ? CURL_POLL_IN : 0) |
+                      (wanted & WEIR_WRITABLE ? CURL_POLL_OUT : 0), c, NULL);
+    }
     return fd;
 }
 
@@ -184,7 +208,6 @@ int weir__client_close_socket(void *data, curl_socket_t fd)
     weir_socket *s = find(c, fd);
     if (s != NULL)
         socket_free(s);
-    c->n_open--;
     return close(fd);
 }
 

@@ -130,6 +130,12 @@ int weir_semaphore_acquire(weir_semaphore *s, weir_task *holder, uint32_t n, wei
     if (p == NULL)
         return WEIR_ENOMEM;
     p->waiter = w;
+    p->most = n;
+    if (s->waiting > 0) {
+        const weir_waiter *last = weir_container(s->queue.head.prev, weir_waiter, link);
+        uint32_t before = ((const weir_permit *)last->object)->most;
+        p->most = before > n ? before : n;
+    }
     weir_waiter_begin(s->rt, w, &acquire_ops, p, deadline);
     if (s->waiting == 0 && n <= s->available) {
         /* It need not have waited; granted through the ready queue all the same. */
@@ -281,19 +287,26 @@ static void refund_acquire(weir_runtime *rt, weir_waiter *w)
     weir_permit_release(w->object);
 }
 
-/* Enough must be able to come back: what is free and what holders that can act hold. */
+/* Enough must be able to come back, from what is free and from holders that can act, for every
+ * request up to this one: the queue is served in order. Whoever is served runs, and so acts.
+ * `most` may count requests that have left since: an over-estimate, refined only if it fails. */
 static int acquire_can_wake(weir_graph *g, weir_waiter *w)
 {
     const weir_permit *wanted = w->object;
     const weir_semaphore *s = wanted->of;
     int64_t reach = s->available;
-    for (weir_link *k = weir_list_first(&s->holders); k && reach < wanted->n;
+    for (weir_link *k = weir_list_first(&s->holders); k && reach < wanted->most;
          k = weir_list_next(&s->holders, k)) {
         weir_permit *p = weir_container(k, weir_permit, link);
         if (p->hold.holder == NULL || weir_graph_can_act(g, p->hold.holder))
             reach += p->n;
     }
-    return reach >= wanted->n;
+    if (reach >= wanted->most)
+        return 1;
+    for (weir_link *k = &w->link; k != &s->queue.head; k = k->prev)
+        if (((const weir_permit *)weir_container(k, weir_waiter, link)->object)->n > reach)
+            return 0;
+    return 1;
 }
 
 static const char *acquire_name(const weir_waiter *w)
