@@ -75,6 +75,55 @@ describe("weir.luv #real", function()
     assert.is_nil((close(fd)))
   end))
 
+  it("waits for a child process", helper.real(function()
+    local code = weir.await(function(resume)
+      local process
+      process = uv.spawn("/bin/sh", { args = { "-c", "exit 7" } }, function(status)
+        process:close()
+        resume(status)
+      end)
+      return process
+    end)
+    assert.equal(7, code)
+  end))
+
+  it("lets a callback detach a task, and not wait", helper.real(function()
+    local kind
+    local value = weir.await(function(resume)
+      local timer = uv.new_timer()
+      timer:start(1, 0, function()
+        timer:close()
+        kind = weir.kind(select(2, pcall(weir.sleep, 1)))
+        weir.detach(function()
+          weir.checkpoint()
+          resume("detached")
+        end)
+      end)
+      return timer
+    end)
+    assert.equal("detached", value)
+    assert.equal("misuse", kind)
+  end))
+
+  it("keeps a program going as long as a wait hangs on a handle, and no longer", function()
+    local out = helper.program [[
+      local weir = require "weir"
+      local uv = require "weir.luv"
+      weir.run(function()
+        weir.await(function(resume)
+          local timer = uv.new_timer()
+          timer:start(5, 0, function() timer:close() resume() end)
+          return timer
+        end)
+        print "rang"
+        uv.new_timer():start(600000, 0, function() end)
+      end)
+      print "ended"
+      print(pcall(weir.run, function() weir.timeout(0.01, weir.await, function() end) end))
+    ]]
+    assert.is_truthy(out:find("rang\nended\nfalse", 1, true), out)
+  end)
+
   it("runs many operations at once", helper.real(function()
     local stat = weir.wrap(uv.fs_stat)
     local r = weir.map({ ".", "..", "/", "/tmp", "/no/such/file" }, function(path)
