@@ -204,6 +204,7 @@ typedef struct weir_socket {
     uint64_t inode;
     uint8_t wanted, watched; /* WEIR_READABLE | WEIR_WRITABLE */
     uint8_t was_kept;        /* curl let go of it open: it is a connection */
+    uint8_t is_internal;     /* no connection at all: curl tells itself something through it */
 } weir_socket;
 
 typedef struct weir_client_stats {

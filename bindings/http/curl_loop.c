@@ -69,7 +69,8 @@ static int socket_new(weir_client *c, int fd, weir_socket **out)
 {
     weir_socket *s;
     struct stat st;
-    int rc;
+    int rc, domain = 0;
+    socklen_t size = sizeof domain;
     if ((size_t)fd >= c->n_sockets) {
         size_t n = c->n_sockets ? c->n_sockets : 64;
         weir_socket **list;
@@ -89,6 +90,8 @@ static int socket_new(weir_client *c, int fd, weir_socket **out)
     s->client = c;
     s->fd = fd;
     s->inode = fstat(fd, &st) == 0 ? st.st_ino : 0;
+    s->is_internal = getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0 ||
+                     (domain != AF_INET && domain != AF_INET6);
     rc = c->api->poll_new(c->rt, fd, happened, s, &s->poll);
     if (rc != 0) {
         weir__http_alloc(c, s, sizeof *s, 0);
@@ -120,7 +123,7 @@ static void let_go(weir_socket *s)
 {
     weir_client *c = s->client;
     s->wanted = 0;
-    if (!s->was_kept && !is_open(s)) {
+    if (!s->was_kept && (s->is_internal || !is_open(s))) {
         socket_free(s);
         return;
     }

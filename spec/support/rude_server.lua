@@ -62,8 +62,8 @@ local function serve(parent)
     folded = function(s)
       s:write("HTTP/1.1 200 OK\r\nX-Long: one\r\n two\r\nX-Empty:\r\nContent-Length: 0\r\n\r\n") s:shutdown()
     end,
-    early = function(s) -- an answer before the body was read
-      s:write("HTTP/1.1 413 Too Large\r\nContent-Length: 6\r\nConnection: close\r\n\r\nno way") s:shutdown()
+    early = function(s) -- an answer before the body was read; what comes of it is dropped
+      s:write("HTTP/1.1 413 Too Large\r\nContent-Length: 6\r\nConnection: close\r\n\r\nno way")
     end,
     hints = function(s)
       s:write("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" .. head .. "2\r\nX-A: b\r\n\r\nok") s:shutdown()
@@ -152,7 +152,7 @@ server.__close = server.stop
 function rude.start()
   local self = setmetatable({}, server)
   local file = debug.getinfo(1, "S").source:match("^@(.*)$")
-  self.pipe = assert(io.popen(("LUA_CPATH='%s' lua5.4 %s serve $PPID &"):format(package.cpath, file)))
+  self.pipe = assert(io.popen(("trap '' PIPE; LUA_CPATH='%s' lua5.4 %s serve $PPID &"):format(package.cpath, file)))
   self.port, self.pid = self.pipe:read("n", "n")
   assert(self.port, "the rude server did not start")
   return self
