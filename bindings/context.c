@@ -289,5 +289,6 @@ int luaopen_weir_core(lua_State *L)
     lsimulator_open(L);
     lluv_open(L);
     lapi_open(L);
+    lqueueing_open(L);
     return 1;
 }

@@ -267,6 +267,7 @@ void lsemaphore_open(lua_State *L);
 void llimit_open(lua_State *L);
 void lsimulator_open(lua_State *L);
 void lapi_open(lua_State *L);
+void lqueueing_open(lua_State *L);
 /* Register `methods` (box as upvalue 1) in core.methods[name] and `meta` in a new metatable. */
 void lcontext_new_type(lua_State *L, ltype type, const luaL_Reg *methods, const luaL_Reg *meta);
 void lcontext_set_functions(lua_State *L, const luaL_Reg *functions);

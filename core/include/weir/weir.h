@@ -7,6 +7,7 @@
 #include <weir/histogram.h>
 #include <weir/list.h>
 #include <weir/loop.h>
+#include <weir/queueing.h>
 #include <weir/runtime.h>
 #include <weir/scope.h>
 #include <weir/semaphore.h>
