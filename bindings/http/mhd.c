@@ -409,8 +409,11 @@ static int server_listen(lua_State *L)
     s->listening = 1;
     info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     rc = api->poll_new(s->rt, info->epoll_fd, on_ready, s, &s->poll);
-    if (rc != 0)
-        return api->raise(L, "network", HTTPD_SERVE, "%s", api->error_text(rc));
+    if (rc != 0) {
+        stop(s);
+        return api->raise(L, rc == WEIR_ENOIO ? "misuse" : "network", HTTPD_SERVE, "%s",
+                          api->error_text(rc));
+    }
     return 1;
 }
 

@@ -93,6 +93,7 @@ describe("weir.http.serve, refusing #real", function()
         [[return { status = 200, headers = { x = { "a", "b\r" } } }]],
         [[return { status = 200, headers = { ["x: y\r\nInjected"] = "b" } }]],
         [[return { status = 200, headers = { ["x\0"] = "b" } }]],
+        [[return { status = 200, headers = { x = ("y"):rep(8192) } }]],
         [[return { status = 200, headers = { Location = "/" .. request.query.to } }]],
       }
       local cases = {}

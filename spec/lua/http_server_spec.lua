@@ -30,6 +30,11 @@ describe("weir.http.serve #real", function()
       helper.error("misuse", serve, nil, hello)
     end))
 
+    it("is not for virtual time", helper.virtual(function()
+      local err = helper.error("misuse", serve, {}, hello)
+      assert.truthy(tostring(err):find("virtual time", 1, true), tostring(err))
+    end))
+
     it("raises network for an address in use", with_server({}, hello, function(port)
       local err = helper.error("network", serve, { port = port }, hello)
       assert.truthy(tostring(err):find(tostring(port), 1, true))
@@ -329,5 +334,54 @@ describe("weir.http.serve #real", function()
         assert.truthy(output:find(what, 1, true), output)
       end
     end)
+  end)
+
+  describe("weir's own client", function()
+    local has_client, http = pcall(require, "weir.http")
+    if not has_client then
+      pending("needs libcurl's module")
+      return
+    end
+
+    it("gets what it asked for, a thousand times", with_server({}, function(request)
+      weir.sleep(0.001)
+      return { status = 200, headers = { ["x-method"] = request.method }, body = request.query.n .. request.body }
+    end, function(port, server)
+      local i = 0
+      local results = weir.map(function()
+        i = i + 1
+        return i <= 1000 and i or nil
+      end, function(n)
+        local url = ("http://127.0.0.1:%d/?n=%d"):format(port, n)
+        local r = n % 3 == 0 and http.post(url, { body = "+" .. n }) or http.get(url)
+        return r.headers["x-method"] .. r.body
+      end, { limit = 50 })
+      for n = 1, 1000 do
+        assert.equal(n % 3 == 0 and ("POST%d+%d"):format(n, n) or "GET" .. n, results[n])
+      end
+      assert.is_true(server:stats().accepted <= 50)
+    end))
+
+    it("gets a stream, piece by piece", with_server({}, function()
+      local n = 0
+      return { status = 200, body = function()
+        n = n + 1
+        weir.checkpoint()
+        return n <= 50 and ("x"):rep(10000) or nil
+      end }
+    end, function(port)
+      assert.equal(500000, #http.get(("http://127.0.0.1:%d/"):format(port)).body)
+    end))
+
+    it("that gives up cancels the handler", helper.real(function()
+      local ended
+      local server <close> = serve({}, function()
+        local _ <close> = helper.closing(function(err) ended = weir.kind(err) end)
+        weir.sleep(3600)
+      end)
+      helper.error("timeout", weir.timeout, 0.03, http.get, ("http://127.0.0.1:%d/"):format(server.port))
+      wait_until(function() return ended end)
+      assert.equal("cancelled", ended)
+    end))
   end)
 end)

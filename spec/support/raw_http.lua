@@ -137,8 +137,19 @@ function client:get(target, fields, method)
   return self:response(method == "HEAD")
 end
 
+--- Close, and wait until luv has let go of the socket: it must not be left to the end of the
+--- process, where luv would touch what is freed.
 function client:close()
-  if not self.socket:is_closing() then self.socket:close() end
+  if self.socket:is_closing() then return end
+  local closed, resume
+  self.socket:close(function()
+    closed = true
+    if resume then resume() end
+  end)
+  pcall(weir.await, function(wake)
+    resume = wake
+    if closed then wake() end
+  end)
 end
 
 client.__close = client.close

@@ -10,8 +10,49 @@
 -- is a function gives strings until nil and may wait; it is sent as it comes, no faster than the
 -- client reads. Whatever else a handler does is a 500 and a report, and hurts nobody.
 
-local core = require "weir.core"
-local microhttpd = require "weir.http.microhttpd"
+local core <const> = require "weir.core"
+local microhttpd <const> = require "weir.http.microhttpd"
+
+---@class (exact) weir.http.Request
+---@field method string as sent: "GET" ...
+---@field target string as sent: "/a%20b?x=1"
+---@field path string decoded: "/a b"
+---@field query table<string, string> decoded; of a repeated name the last value
+---@field query_string string as sent, "" if there is none
+---@field headers table<string, string> by lower-case name; repeated ones joined by ", "
+---@field body string "" if there is none
+---@field remote string the client's address
+
+---@class weir.http.Reply
+---@field status integer 200 to 599
+---@field headers? table<string, string|number|(string|number)[]> a list is a header for each value
+---@field body? string|(async fun(): string?) a function gives chunks until nil, and may wait
+
+---@class (exact) weir.http.ServeOptions
+---@field host? string an IP address, "localhost" or "*"; "127.0.0.1" unless said
+---@field port? integer 0, the default, is a free one
+---@field name? string for reports
+---@field backlog? integer connections that the system keeps before they are accepted; 1024
+---@field max_connections? integer 10000, or three quarters of the descriptors; more wait
+---@field max_header? integer bytes of a head, a request's (else 431) and a response's; 8192
+---@field max_body? integer bytes of a request's body, else 413; 8 MiB
+---@field idle_timeout? number seconds for a head to arrive, and without progress of a body or answer (whole seconds); 60
+
+---@class weir.http.Server
+---@field host string
+---@field port integer
+---@field name? string
+
+---@class (exact) weir.http.ServerStats
+---@field connections integer open now
+---@field max_connections integer
+---@field active integer requests whose handler runs
+---@field accepted integer connections, ever
+---@field requests integer heads read, ever
+---@field errors integer handlers that failed
+---@field left integer clients that did not wait for the answer
+---@field timeouts integer connections closed because no request came
+---@field refused { head: integer, body: integer, malformed: integer, closing: integer }
 
 local SERVE <const> = "http.serve"
 local WHOLE <const> = 64 * 1024 -- a larger body is not copied, but kept until it was sent
@@ -94,19 +135,22 @@ local function own(handle)
 end
 
 --- Close at once: handlers are cancelled, then everything is closed. Idempotent.
+---@async
+---@param reason? any what the handlers' `cancelled` says
 function methods:close(reason)
   self._owner:cancel(reason or "the server was closed")
   self._owner:pawait()
 end
 
 --- Refuse new connections, let requests finish, close idle connections; returns when all are gone.
+---@async
 function methods:drain()
   self._handle:drain()
   self._owner:pawait()
 end
 
---- A snapshot: connections, max_connections, active (handlers running), accepted, requests,
--- errors, left (clients that did not wait for the answer), timeouts, refused (by reason).
+--- A snapshot.
+---@return weir.http.ServerStats
 function methods:stats()
   return self._handle:stats()
 end
@@ -137,10 +181,11 @@ end
 
 local hosts = { localhost = "127.0.0.1", ["*"] = "0.0.0.0" }
 
---- Serve HTTP/1.1. Options: host ("127.0.0.1"), port (0: a free one), name, backlog (1024),
--- max_connections (10000, or three quarters of the descriptors), max_header (8192 bytes, of a
--- request, else 431, and of a response), max_body (8 MiB, else 413), idle_timeout (60 seconds: for
--- a request's head to be there, and, in whole seconds, without progress of its body or answer).
+--- Serve HTTP/1.1, from now on until the server is closed or the current scope is cancelled.
+---@async
+---@param options weir.http.ServeOptions
+---@param handler async fun(request: weir.http.Request): weir.http.Reply
+---@return weir.http.Server
 local function serve(options, handler)
   core.check_options(options, SERVE, known)
   if type(handler) ~= "function" then
