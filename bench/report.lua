@@ -195,7 +195,7 @@ local function first_line(command)
   return pipe:close() and line or nil
 end
 
-local function machine()
+local function machine(load)
   local cpu = first_line "sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1" or "unknown processor"
   emit("%s, %s; %s cores, %s.", os.date("!%Y-%m-%d"), cpu, first_line "getconf _NPROCESSORS_ONLN" or "?",
     first_line "uname -sm" or "?")
@@ -214,8 +214,12 @@ local function machine()
     package:close()
   end
   emit("Versions: %s.", table.concat(versions, ", "))
-  emit("Medians of %d runs, programs taking turns.", reps)
+  emit("Medians of %d runs, programs taking turns; %s", reps, load)
 end
+
+-- Others at work disturb every row, memory alone excepted.
+local average = first_line "cut -d' ' -f1 /proc/loadavg" or "?"
+local load = ("the machine's load average before the run was %s."):format(average)
 
 for rep = 1, reps do
   io.stderr:write(("bench: repetition %d of %d\n"):format(rep, reps))
@@ -224,7 +228,7 @@ for rep = 1, reps do
   end
 end
 
-machine()
+machine(load)
 emit "\n### Goals\n"
 goals()
 emit "\n### All figures\n"
