@@ -14,7 +14,33 @@ describe("the budget of a task", function()
       with = function() sem:with(function() end) end,
       ["await of an ended task"] = function() ended:await() end,
       ["pawait of an ended task"] = function() ended:pawait() end,
+      ["await of a callback that came at once"] = function() weir.await(function(resume) resume() end) end,
+      wrap = function() weir.wrap(function(callback) callback() end)() end,
+      scope = function() weir.scope(function() end) end,
+      timeout = function() weir.timeout(1, function() end) end,
+      shield = function() weir.shield(function() end) end,
+      run = function() weir.run(function() end) end,
     }
+  end
+
+  -- The same, but in another state of things, or waiting where they please.
+  local function more_operations()
+    local taken = weir.semaphore { permits = 1, max_waiting = 0 }
+    local pending = weir.daemon(weir.sleep, 1e6)
+    weir.daemon(function() taken:with(weir.sleep, 1e6) end)
+    weir.checkpoint()
+    local ops = operations()
+    ops["all of nothing"] = function() weir.all {} end
+    ops["settle of nothing"] = function() weir.settle {} end
+    ops["map of nothing"] = function() weir.map({}, function() end) end
+    ops["each of nothing"] = function() weir.each({}, function() end) end
+    ops["iter of nothing"] = function() for _ in weir.iter {} do error("not empty") end end
+    ops["drain of a free semaphore"] = function() weir.semaphore(1):drain() end
+    ops["join without children"] = function() weir.scope(function(s) s:join() end) end
+    ops["await with timeout 0"] = function() pcall(pending.await, pending, 0) end
+    ops["acquire with timeout 0"] = function() pcall(taken.acquire, taken, { timeout = 0 }) end
+    ops["acquire that is refused"] = function() pcall(taken.acquire, taken) end
+    return ops
   end
 
   it("lets a few operations pass without a switch", helper.virtual(function()
@@ -29,7 +55,7 @@ describe("the budget of a task", function()
   end))
 
   it("makes a long loop let the others run", helper.virtual(function()
-    for name, operation in pairs(operations()) do
+    for name, operation in pairs(more_operations()) do
       local switched = false
       weir.spawn(function() switched = true end)
       for _ = 1, 1000 do operation() end
