@@ -20,7 +20,7 @@
 
 #define api weir__httpd_api
 
-#define READ_BLOCK (16 * 1024) /* of a body of known size, taken at a time */
+#define READ_BLOCK (64 * 1024) /* taken at a time of a body that is not chunked */
 
 /* Name of a response header, and what is wrong with it. */
 typedef enum header_kind { HEADER_PLAIN, HEADER_OURS, HEADER_LENGTH, HEADER_BAD } header_kind;
@@ -243,7 +243,10 @@ static int box_stream(lua_State *L)
     check_headers(L, 3);
     size = lua_isnoneornil(L, 4) ? header_length(L, 3) : (uint64_t)luaL_checkinteger(L, 4);
     is_bare = c->is_head || status == MHD_HTTP_NO_CONTENT || status == MHD_HTTP_NOT_MODIFIED;
-    r = MHD_create_response_from_callback(size, READ_BLOCK, weir__httpd_on_read, c, NULL);
+    /* Chunks are made in the connection's own memory and need no block. */
+    r = MHD_create_response_from_callback(size,
+                                          size == MHD_SIZE_UNKNOWN && !c->is_1_0 ? 1 : READ_BLOCK,
+                                          weir__httpd_on_read, c, NULL);
     if (r != NULL && is_bare && size == MHD_SIZE_UNKNOWN)
         /* Not chunked: libmicrohttpd sends the last chunk even where no body may be. */
         MHD_set_response_options(r, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);

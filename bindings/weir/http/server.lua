@@ -36,7 +36,7 @@ local microhttpd <const> = require "weir.http.microhttpd"
 ---@field max_connections? integer 10000, or three quarters of the descriptors; more wait
 ---@field max_header? integer bytes of a head, a request's (else 431) and a response's; 8192
 ---@field max_body? integer bytes of a request's body, else 413; 8 MiB
----@field idle_timeout? number seconds for a head to arrive, and without progress of a body or answer (whole seconds); 60
+---@field idle_timeout? number seconds until a head is here, and (whole ones) without progress of a body or answer; 60
 
 ---@class weir.http.Server
 ---@field host string
