@@ -130,12 +130,6 @@ int weir_semaphore_acquire(weir_semaphore *s, weir_task *holder, uint32_t n, wei
     if (p == NULL)
         return WEIR_ENOMEM;
     p->waiter = w;
-    p->most = n;
-    if (s->waiting > 0) {
-        const weir_waiter *last = weir_container(s->queue.head.prev, weir_waiter, link);
-        uint32_t before = ((const weir_permit *)last->object)->most;
-        p->most = before > n ? before : n;
-    }
     weir_waiter_begin(s->rt, w, &acquire_ops, p, deadline);
     if (s->waiting == 0 && n <= s->available) {
         /* It need not have waited; granted through the ready queue all the same. */
@@ -177,18 +171,19 @@ static void serve(weir_semaphore *s)
             weir_waiter_settle(s->rt, weir_container(k, weir_waiter, link), WEIR_GRANTED);
 }
 
-/* After something came back and the head still does not fit: what is left out may be held by
- * tasks that wait for the head itself. Nobody parks here, so nobody else would ask. */
+/* After something came back, or a head left, and the head does not fit: what is left out may be
+ * held by tasks that wait for the head itself. Nobody parks here, so nobody else would ask. */
 static void check_head(weir_semaphore *s)
 {
-    weir_link *k = weir_list_first(&s->queue);
+    weir_link *k;
     weir_graph g;
-    if (k == NULL)
-        return;
-    weir_waiter *w = weir_container(k, weir_waiter, link);
-    weir_task *t = weir_waiter_task(w);
-    if (t != NULL && weir_graph_is_stuck(s->rt, t, &g))
+    while ((k = weir_list_first(&s->queue)) != NULL) {
+        weir_waiter *w = weir_container(k, weir_waiter, link);
+        weir_task *t = weir_waiter_task(w);
+        if (t == NULL || !weir_graph_is_stuck(s->rt, t, &g))
+            break;
         weir_waiter_give_up(s->rt, w, WEIR_STUCK);
+    }
 }
 
 void weir_permit_release(weir_permit *p)
@@ -279,6 +274,8 @@ static void leave_acquire(weir_runtime *rt, weir_waiter *w)
     else if (w->status == WEIR_CANCELED)
         s->stats.cancels++;
     serve(s); /* it may have been a head that did not fit, before one that does */
+    if (w->status != WEIR_STUCK && w->status != WEIR_IMPOSSIBLE)
+        check_head(s); /* for those two the loop that gives up asks, at its end */
 }
 
 static void refund_acquire(weir_runtime *rt, weir_waiter *w)
@@ -287,26 +284,25 @@ static void refund_acquire(weir_runtime *rt, weir_waiter *w)
     weir_permit_release(w->object);
 }
 
-/* Enough must be able to come back, from what is free and from holders that can act, for every
- * request up to this one: the queue is served in order. Whoever is served runs, and so acts.
- * `most` may count requests that have left since: an over-estimate, refined only if it fails. */
+/* Enough must be able to come back, from what is free and from holders that can act; and nobody
+ * is passed, so the head of the queue must be able to get its permits first. (Those between need
+ * no look: each is asked about when it becomes the head.) */
 static int acquire_can_wake(weir_graph *g, weir_waiter *w)
 {
     const weir_permit *wanted = w->object;
     const weir_semaphore *s = wanted->of;
     int64_t reach = s->available;
-    for (weir_link *k = weir_list_first(&s->holders); k && reach < wanted->most;
+    weir_waiter *head = weir_container(weir_list_first(&s->queue), weir_waiter, link);
+    weir_task *first = head != w ? weir_waiter_task(head) : NULL;
+    if (first != NULL && !weir_graph_can_act(g, first))
+        return 0;
+    for (weir_link *k = weir_list_first(&s->holders); k && reach < wanted->n;
          k = weir_list_next(&s->holders, k)) {
         weir_permit *p = weir_container(k, weir_permit, link);
         if (p->hold.holder == NULL || weir_graph_can_act(g, p->hold.holder))
             reach += p->n;
     }
-    if (reach >= wanted->most)
-        return 1;
-    for (weir_link *k = &w->link; k != &s->queue.head; k = k->prev)
-        if (((const weir_permit *)weir_container(k, weir_waiter, link)->object)->n > reach)
-            return 0;
-    return 1;
+    return reach >= wanted->n;
 }
 
 static const char *acquire_name(const weir_waiter *w)

@@ -19,8 +19,9 @@ struct weir_graph {
     uint32_t stamp;
     uint32_t steps;
     uint32_t depth;
-    uint32_t low; /* the outermost task of the path that the last answer "stuck" rests on */
+    uint32_t low; /* outermost task of the path, but the first, on which "stuck" rests so far */
     weir_task *path[WEIR_GRAPH_DEPTH];  /* the chain under inspection */
+    uint32_t kept;                      /* how often a cycle was found */
     uint32_t n_cycle;                   /* > 0 once a dead end was proved */
     weir_task *cycle[WEIR_GRAPH_DEPTH]; /* the tasks that wait for each other */
 };

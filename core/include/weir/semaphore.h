@@ -20,7 +20,6 @@ struct weir_permit {
     weir_waiter *waiter; /* while queued, else NULL */
     uint64_t since;      /* ns: queued since, then held since */
     uint32_t n;          /* weight */
-    uint32_t most;       /* the largest weight in the queue up to it when it queued */
     uint32_t generation; /* a handle compares it: bumped when the permit ends */
 };
 
