@@ -106,8 +106,8 @@ int lcontext_anchor(lua_State *L, lcontext *ctx)
         slot = ctx->n_slots + 1;
         if ((unsigned)slot > ctx->cap_free) { /* room to free every slot without asking again */
             unsigned cap = ctx->cap_free ? ctx->cap_free * 2 : 64;
-            int *p = weir_alloc(ctx->rt, ctx->free_slots, ctx->cap_free * sizeof *p,
-                                cap * sizeof *p);
+            int *p =
+                weir_alloc(ctx->rt, ctx->free_slots, ctx->cap_free * sizeof *p, cap * sizeof *p);
             if (p == NULL)
                 luaL_error(L, "not enough memory");
             ctx->free_slots = p;
@@ -184,8 +184,7 @@ void lcontext_give_thread(lcontext *ctx, ltask *t, int reusable)
     t->co = NULL;
     if (reusable && ctx->n_idle == ctx->cap_idle && ctx->cap_idle < MAX_IDLE) {
         unsigned cap = ctx->cap_idle ? ctx->cap_idle * 2 : 32;
-        lthread *p =
-            weir_alloc(ctx->rt, ctx->idle, ctx->cap_idle * sizeof *p, cap * sizeof *p);
+        lthread *p = weir_alloc(ctx->rt, ctx->idle, ctx->cap_idle * sizeof *p, cap * sizeof *p);
         if (p != NULL) {
             ctx->idle = p;
             ctx->cap_idle = cap;

@@ -15,17 +15,25 @@
 #include <lua.h>
 #include <weir/weir.h>
 
-typedef enum ltype { LTYPE_TASK, LTYPE_SCOPE, LTYPE_SEMAPHORE, LTYPE_PERMIT, LTYPE_LIMIT, LTYPE_SIMULATOR, LTYPE_COUNT } ltype;
+typedef enum ltype {
+    LTYPE_TASK,
+    LTYPE_SCOPE,
+    LTYPE_SEMAPHORE,
+    LTYPE_PERMIT,
+    LTYPE_LIMIT,
+    LTYPE_SIMULATOR,
+    LTYPE_COUNT
+} ltype;
 
 typedef struct lcontext lcontext;
 
 typedef struct lbox {
-    lcontext *current;              /* never NULL while the state lives */
-    lcontext *own;                  /* on libuv; made when weir.core is opened */
-    const void *meta[LTYPE_COUNT];  /* identity of the metatables, for a quick type check */
-    int meta_ref[LTYPE_COUNT];      /* and where the registry has them */
+    lcontext *current;             /* never NULL while the state lives */
+    lcontext *own;                 /* on libuv; made when weir.core is opened */
+    const void *meta[LTYPE_COUNT]; /* identity of the metatables, for a quick type check */
+    int meta_ref[LTYPE_COUNT];     /* and where the registry has them */
     const void *error_meta;
-    int idle_gc;                    /* collect while the loop would sleep */
+    int idle_gc; /* collect while the loop would sleep */
 } lbox;
 
 /* A semaphore, of its own or under a limit: core memory, because permits may be out when the
@@ -56,41 +64,41 @@ struct lcontext {
     weir_loop *loop;           /* NULL under a simulator */
     weir_simulator *simulator; /* NULL on libuv; borrowed */
     lbox *box;
-    lua_State *main;           /* the state's main thread */
-    lua_State *from;           /* who drives: passed to lua_resume */
-    int tasks, threads;        /* registry references: slot -> task, index -> coroutine */
-    weir_list semaphores;      /* lsem */
-    weir_list endings;         /* lending */
-    lthread *idle;             /* stack of idle coroutines */
+    lua_State *main;      /* the state's main thread */
+    lua_State *from;      /* who drives: passed to lua_resume */
+    int tasks, threads;   /* registry references: slot -> task, index -> coroutine */
+    weir_list semaphores; /* lsem */
+    weir_list endings;    /* lending */
+    lthread *idle;        /* stack of idle coroutines */
     unsigned n_idle, cap_idle;
-    int *free_slots;           /* stack of free slots of `tasks` */
+    int *free_slots; /* stack of free slots of `tasks` */
     unsigned n_free, cap_free;
     int n_slots;
-    unsigned n_threads; /* alive, idle ones included */
-    struct ltask *main_task;   /* of the run in progress */
-    struct lguest *guest;      /* another loop that ours drives, or NULL; lluv.c */
-    int running;               /* a driver is on the C stack */
-    int on_unhandled;          /* registry reference of a function, or LUA_NOREF */
-    unsigned n_unhandled;      /* failures that nobody could get: the exit code */
-    int deadlocked;            /* detached tasks were left waiting for each other */
-    uint64_t parks;            /* waits that really parked */
-    uint64_t cancel_at;        /* 0 or the number of the park that cancels (tests) */
-    int cancel_self;           /* the parking task instead of the main task */
+    unsigned n_threads;      /* alive, idle ones included */
+    struct ltask *main_task; /* of the run in progress */
+    struct lguest *guest;    /* another loop that ours drives, or NULL; lluv.c */
+    int running;             /* a driver is on the C stack */
+    int on_unhandled;        /* registry reference of a function, or LUA_NOREF */
+    unsigned n_unhandled;    /* failures that nobody could get: the exit code */
+    int deadlocked;          /* detached tasks were left waiting for each other */
+    uint64_t parks;          /* waits that really parked */
+    uint64_t cancel_at;      /* 0 or the number of the park that cancels (tests) */
+    int cancel_self;         /* the parking task instead of the main task */
 };
 
 /* Where a task's coroutine stands; ltask.c. */
 typedef struct ltask {
-    weir_task task; /* first */
-    lcontext *ctx;  /* valid until it ended */
-    lua_State *co;  /* NULL before its first turn and after its end */
+    weir_task task;      /* first */
+    lcontext *ctx;       /* valid until it ended */
+    lua_State *co;       /* NULL before its first turn and after its end */
     weir_permit *permit; /* the limit's slot of a job; NULL for other tasks */
-    int thread;     /* index of co */
-    int slot;       /* in ctx->tasks; 0 once it ended */
-    int line;       /* where it was spawned; -1 unknown */
-    int n_values;   /* arguments, then results, in user value 1 */
-    lua_KFunction k;   /* of the wait it is parked in */
+    int thread;          /* index of co */
+    int slot;            /* in ctx->tasks; 0 once it ended */
+    int line;            /* where it was spawned; -1 unknown */
+    int n_values;        /* arguments, then results, in user value 1 */
+    lua_KFunction k;     /* of the wait it is parked in */
     lua_KContext kctx;
-    int top;           /* of its stack then */
+    int top;        /* of its stack then */
     uint8_t parked; /* it yielded through park() */
     uint8_t is_main, has_extra, raw_yield, buried;
     uint8_t outcome; /* weir_task_state its body decided on, before it has ended */
@@ -104,18 +112,18 @@ typedef struct lscope {
     weir_scope scope; /* first */
     weir_deadline deadline;
     lcontext *ctx;
-    weir_waiter *next;  /* who waits in scope:next() */
-    int slot;           /* in ctx->tasks while open */
+    weir_waiter *next;          /* who waits in scope:next() */
+    int slot;                   /* in ctx->tasks while open */
     int n_queued, first_queued; /* ended children not yet taken, in user value 2 */
     uint8_t collect, ended;
-    const char *op;     /* "weir.scope" ... static */
-    uint64_t timeout;   /* ns, for the message */
+    const char *op;   /* "weir.scope" ... static */
+    uint64_t timeout; /* ns, for the message */
 } lscope;
 
 enum { LSCOPE_EXTRA = 1, LSCOPE_QUEUE = 2 };
 
 /* --- context.c ---------------------------------------------------------------------- */
-lbox *lbox_of(lua_State *L); /* by the registry: for calls from connectors */
+lbox *lbox_of(lua_State *L);                /* by the registry: for calls from connectors */
 static inline lbox *lbox_here(lua_State *L) /* in a function of weir.core, by its upvalue */
 {
     return lua_touserdata(L, lua_upvalueindex(1));
@@ -177,7 +185,8 @@ void lcheck_open(lua_State *L);
 void lerror_push(lua_State *L, const char *kind, const char *op, const char *fmt, ...);
 void lerror_pushv(lua_State *L, const char *kind, const char *op, const char *fmt, va_list ap);
 int lerror_raise(lua_State *L, const char *kind, const char *op, const char *fmt, ...);
-/* The kind of the value at `index` as a static-lifetime string of the state, "error" for a plain one. */
+/* The kind of the value at `index` as a static-lifetime string of the state, "error" for a plain
+ * one. */
 const char *lerror_kind(lua_State *L, int index);
 int lerror_is_cancelled(lua_State *L, int index);
 /* Push the text of a stack traceback of `of`, from `level`; without weir's own frames. */
@@ -212,7 +221,8 @@ void lwait_push_waits(lua_State *L, ltask *t);
 int lwait_raise_stuck(lua_State *L, lcontext *ctx, weir_graph *g);
 void lwait_open(lua_State *L);
 
-/* --- ltask.c -------------------------------------------------------------------------- */
+/* --- lbody.c, lstory.c, ltask.c
+ * ------------------------------------------------------------------------ */
 static inline ltask *ltask_current(const lcontext *ctx)
 {
     return (ltask *)(void *)weir_current(ctx->rt);
@@ -227,6 +237,13 @@ void ltask_push(lua_State *L, ltask *t);
 /* Push the field table of rarer things of the task/scope that owns `s`, made if missing. */
 void lscope_push_extra(lua_State *L, lcontext *ctx, weir_scope *s);
 void ltask_push_name(lua_State *L, ltask *t);
+void ltask_push_default_name(lua_State *L, ltask *t);
+/* Push the extra table of the task at the top of the stack (stays), made if missing. */
+void ltask_push_extra(lua_State *L, ltask *t);
+/* Push field `key` of it for the task at `index`, nil if there is none; its type. */
+int ltask_push_field(lua_State *L, int index, ltask *t, const char *key);
+/* The error at `index` ended a task that nobody awaits: report it, or let the hook do so. */
+void ltask_unhandled(lua_State *L, lcontext *ctx, ltask *t, int index);
 /* Push all that is known of the failure of `t`, whose error is at `index`, as text: error,
  * stack, and the failures that came beside it. The task must still be anchored. */
 void ltask_push_story(lua_State *L, ltask *t, int index);

@@ -131,7 +131,8 @@ static void api_cancel(weir_runtime *rt, weir_scope *scope, const char *reason)
         weir_scope_cancel(rt, scope, (weir_reason){"cancelled", 0});
 }
 
-/* --- errors -------------------------------------------------------------------------------------- */
+/* --- errors --------------------------------------------------------------------------------------
+ */
 
 static int api_raise(lua_State *L, const char *kind, const char *op, const char *fmt, ...)
 {
@@ -160,7 +161,8 @@ static uint64_t api_check_timeout(lua_State *L, int index, const char *op, const
     return weir_after(here(L)->rt, lcheck_timeout(L, index, op, field));
 }
 
-/* --- ends ----------------------------------------------------------------------------------------- */
+/* --- ends
+ * ----------------------------------------------------------------------------------------- */
 
 static void api_at_end(lua_State *L, weir_runtime *rt, void (*close)(void *data), void *data)
 {

@@ -213,9 +213,9 @@ static int error_tostring(lua_State *L)
     return 1;
 }
 
-static const char *const kinds[] = {"timeout", "cancelled",  "closed", "overload", "limited",
-                                    "impossible", "deadlock", "open", "network", "protocol",
-                                    "lost", "misuse", NULL};
+static const char *const kinds[] = {"timeout",    "cancelled", "closed", "overload", "limited",
+                                    "impossible", "deadlock",  "open",   "network",  "protocol",
+                                    "lost",       "misuse",    NULL};
 
 /* core.error(kind, op, message [, fields]) -> error object */
 static int core_error(lua_State *L)

@@ -87,7 +87,8 @@ int lguest_step(lua_State *L, lcontext *ctx)
         weir_timer_unset(ctx->rt, &g->timer);
     else
         weir_timer_set(ctx->rt, &g->timer, weir_after(ctx->rt, (uint64_t)(ms * 1e6)));
-    return alive || weir_next_turn(ctx->rt) != WEIR_FOREVER; /* its callbacks may have woken a task */
+    return alive ||
+           weir_next_turn(ctx->rt) != WEIR_FOREVER; /* its callbacks may have woken a task */
 }
 
 void lguest_free(lcontext *ctx)

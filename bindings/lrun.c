@@ -213,13 +213,26 @@ static int core_counters(lua_State *L)
     const struct {
         const char *name;
         uint64_t value;
-    } fields[] = {{"turns", n->turns},       {"runs", n->runs},         {"spawned", n->spawned},
-                  {"done", n->done},         {"failed", n->failed},     {"cancelled", n->cancelled},
-                  {"waits", n->waits},       {"grants", n->grants},     {"timeouts", n->timeouts},
-                  {"cancels", n->cancels},   {"leaks", n->leaks},       {"tasks", n->tasks},
-                  {"scopes", n->scopes},     {"timers", n->timers},     {"pending", n->pending},
-                  {"ready", n->ready},       {"permits", n->permits},   {"io", n->io},
-                  {"bytes", n->bytes},       {"coroutines", lcontext_here(L)->n_threads},
+    } fields[] = {{"turns", n->turns},
+                  {"runs", n->runs},
+                  {"spawned", n->spawned},
+                  {"done", n->done},
+                  {"failed", n->failed},
+                  {"cancelled", n->cancelled},
+                  {"waits", n->waits},
+                  {"grants", n->grants},
+                  {"timeouts", n->timeouts},
+                  {"cancels", n->cancels},
+                  {"leaks", n->leaks},
+                  {"tasks", n->tasks},
+                  {"scopes", n->scopes},
+                  {"timers", n->timers},
+                  {"pending", n->pending},
+                  {"ready", n->ready},
+                  {"permits", n->permits},
+                  {"io", n->io},
+                  {"bytes", n->bytes},
+                  {"coroutines", lcontext_here(L)->n_threads},
                   {"idle_coroutines", lcontext_here(L)->n_idle}};
     lua_createtable(L, 0, (int)(sizeof fields / sizeof *fields));
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
@@ -229,12 +242,9 @@ static int core_counters(lua_State *L)
     return 1;
 }
 
-static const luaL_Reg functions[] = {{"run", core_run},
-                                     {"on_unhandled", core_on_unhandled},
-                                     {"unhandled", core_unhandled},
-                                     {"idle_gc", core_idle_gc},
-                                     {"counters", core_counters},
-                                     {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"run", core_run},         {"on_unhandled", core_on_unhandled}, {"unhandled", core_unhandled},
+    {"idle_gc", core_idle_gc}, {"counters", core_counters},         {NULL, NULL}};
 
 void lrun_open(lua_State *L)
 {

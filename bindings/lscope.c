@@ -361,7 +361,8 @@ static int scope_settle(lua_State *L)
     return lwait_park(L, t, settled, was);
 }
 
-/* --- a collecting scope: its children in the order they end ------------------------------------ */
+/* --- a collecting scope: its children in the order they end ------------------------------------
+ */
 
 static void leave_next(weir_runtime *rt, weir_waiter *w)
 {
@@ -463,20 +464,19 @@ static int scope_tostring(lua_State *L)
 {
     lscope *s = lcheck_object(L, 1, LTYPE_SCOPE, "scope");
     lua_pushfstring(L, "weir.scope (%s)",
-                    s->ended                                  ? "ended"
+                    s->ended                             ? "ended"
                     : weir_scope_is_cancelled(&s->scope) ? "cancelled"
-                                                              : "open");
+                                                         : "open");
     return 1;
 }
 
 static const luaL_Reg functions[] = {
     {"scope", core_scope}, {"timeout", core_timeout}, {"shield", core_shield}, {NULL, NULL}};
-static const luaL_Reg methods[] = {{"spawn", scope_spawn},   {"cancel", scope_cancel},
-                                   {"join", scope_join},     {"settle", scope_settle},
-                                   {"next", scope_next},     {NULL, NULL}};
-static const luaL_Reg meta[] = {{"__index", scope_index},
-                                {"__tostring", scope_tostring},
-                                {NULL, NULL}};
+static const luaL_Reg methods[] = {{"spawn", scope_spawn}, {"cancel", scope_cancel},
+                                   {"join", scope_join},   {"settle", scope_settle},
+                                   {"next", scope_next},   {NULL, NULL}};
+static const luaL_Reg meta[] = {
+    {"__index", scope_index}, {"__tostring", scope_tostring}, {NULL, NULL}};
 
 void lscope_open(lua_State *L)
 {

@@ -224,7 +224,8 @@ static int permit_index(lua_State *L)
     return 1;
 }
 
-/* --- acquire ------------------------------------------------------------------------------------ */
+/* --- acquire ------------------------------------------------------------------------------------
+ */
 
 /* Raise for a refusal. */
 static int refused(lua_State *L, const weir_semaphore *s, int rc, uint32_t n, const char *op)
@@ -361,7 +362,8 @@ static int semaphore_try_acquire(lua_State *L)
     return 2;
 }
 
-/* --- with ------------------------------------------------------------------------------------------ */
+/* --- with
+ * ------------------------------------------------------------------------------------------ */
 
 /* The body has ended. Stack: handler, results or error. */
 static int with_ended(lua_State *L, int status, lua_KContext permit)
@@ -454,7 +456,8 @@ static int semaphore_with_n(lua_State *L)
     return with(L, lbox_here(L), object, n, "semaphore:with_n");
 }
 
-/* --- ends ------------------------------------------------------------------------------------------- */
+/* --- ends
+ * ------------------------------------------------------------------------------------------- */
 
 /* semaphore:close([reason]): waiters and later calls get `closed`; permits that are out may come
  * back. */

@@ -13,8 +13,9 @@ ltask *lwait_task(lua_State *L, lcontext *ctx, const char *op)
 {
     ltask *t = ltask_current(ctx);
     if (t == NULL || t->co == NULL)
-        lerror_raise(L, "misuse", op, "must be called inside a task (in weir.run, or in a script "
-                                      "of the weir program)");
+        lerror_raise(L, "misuse", op,
+                     "must be called inside a task (in weir.run, or in a script "
+                     "of the weir program)");
     if (t->co != L)
         lerror_raise(L, "misuse", op,
                      "called in a coroutine of your own: a wait there would stop the task, not the "

@@ -1,4 +1,5 @@
-/* host/embedded.h - the Lua half of the library inside the binary; the array is made by the build. */
+/* host/embedded.h - the Lua half of the library inside the binary; the array is made by the build.
+ */
 #ifndef WEIR_HOST_EMBEDDED_H
 #define WEIR_HOST_EMBEDDED_H
 #include <stddef.h>

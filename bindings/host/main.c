@@ -27,8 +27,8 @@ enum { EXIT_SCRIPT = 1, EXIT_USAGE = 2, EXIT_DEADLOCK = 3, EXIT_TIMEOUT = 124 };
 struct options {
     int argc;
     char **argv;
-    int script;     /* index of the script in argv, or 0 */
-    int n_chunks;   /* -e and -l, in order; their indices */
+    int script;   /* index of the script in argv, or 0 */
+    int n_chunks; /* -e and -l, in order; their indices */
     int *chunks;
     double timeout; /* seconds; 0 is none */
     int version, code;

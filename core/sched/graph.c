@@ -5,7 +5,8 @@
  * "Stuck" found under that assumption holds for good only if it rests on the first task of the
  * path alone (if that one acts, the search is over anyway); an answer that rests on a task in
  * the middle (`low`) is forgotten, since that one may yet find another way out, and when it does,
- * so is the cycle that was found below it. What is too deep or too long to prove counts as able to act.
+ * so is the cycle that was found below it. What is too deep or too long to prove counts as able to
+ * act.
  */
 #include "internal.h"
 
@@ -20,7 +21,6 @@ static void keep_cycle(weir_graph *g, uint32_t from)
     for (uint32_t i = from; i < g->depth; i++)
         g->cycle[g->n_cycle++] = g->path[i];
 }
-
 
 int weir_graph_can_act(weir_graph *g, weir_task *t)
 {

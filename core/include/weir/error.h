@@ -7,17 +7,17 @@
 #ifndef WEIR_ERROR_H
 #define WEIR_ERROR_H
 
-#define WEIR_ERROR_MAP(X)                                                   \
-    X(WEIR_ENOMEM, -20001, "nomem", "out of memory")                        \
-    X(WEIR_EINVAL, -20002, "misuse", "invalid argument")                    \
-    X(WEIR_EBUSY, -20003, "busy", "would have to wait")                     \
-    X(WEIR_EIMPOSSIBLE, -20004, "impossible", "can never be granted")       \
-    X(WEIR_ECLOSED, -20005, "closed", "closed")                             \
-    X(WEIR_EOVERLOAD, -20006, "overload", "too many waiting")               \
-    X(WEIR_EHOLDER, -20007, "misuse", "not held by this task")              \
-    X(WEIR_EDEADLOCK, -20008, "deadlock", "nobody can wake this wait")      \
-    X(WEIR_ECANCELED, -20009, "cancelled", "cancelled")                     \
-    X(WEIR_ETIMEOUT, -20010, "timeout", "timed out")                        \
+#define WEIR_ERROR_MAP(X)                                                                          \
+    X(WEIR_ENOMEM, -20001, "nomem", "out of memory")                                               \
+    X(WEIR_EINVAL, -20002, "misuse", "invalid argument")                                           \
+    X(WEIR_EBUSY, -20003, "busy", "would have to wait")                                            \
+    X(WEIR_EIMPOSSIBLE, -20004, "impossible", "can never be granted")                              \
+    X(WEIR_ECLOSED, -20005, "closed", "closed")                                                    \
+    X(WEIR_EOVERLOAD, -20006, "overload", "too many waiting")                                      \
+    X(WEIR_EHOLDER, -20007, "misuse", "not held by this task")                                     \
+    X(WEIR_EDEADLOCK, -20008, "deadlock", "nobody can wake this wait")                             \
+    X(WEIR_ECANCELED, -20009, "cancelled", "cancelled")                                            \
+    X(WEIR_ETIMEOUT, -20010, "timeout", "timed out")                                               \
     X(WEIR_ENOIO, -20011, "misuse", "this runtime has no I/O (virtual time)")
 
 enum {

@@ -18,7 +18,7 @@ typedef struct weir_list {
 } weir_list;
 
 /* The struct that holds `member` at address `ptr`. */
-#define weir_container(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define weir_container(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 static inline void weir_list_init(weir_list *l)
 {

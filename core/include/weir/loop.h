@@ -15,11 +15,12 @@ typedef struct weir_loop weir_loop;
 /* A runtime on `uv` (borrowed; NULL makes a loop of its own). 0 and *out (gives), else a code. */
 int weir_loop_new(struct uv_loop_s *uv, weir_loop **out);
 
-/* Close every handle of weir's (of a borrowed loop only those) and free. The runtime must be idle. */
+/* Close every handle of weir's (of a borrowed loop only those) and free. The runtime must be idle.
+ */
 void weir_loop_free(weir_loop *loop);
 
-weir_runtime *weir_loop_runtime(weir_loop *loop); /* lends */
-struct uv_loop_s *weir_loop_uv(weir_loop *loop);  /* lends */
+weir_runtime *weir_loop_runtime(weir_loop *loop);     /* lends */
+struct uv_loop_s *weir_loop_uv(weir_loop *loop);      /* lends */
 weir_loop *weir_runtime_loop(const weir_runtime *rt); /* NULL under the simulator; lends */
 
 /* As weir_error_text, and libuv's codes too ("connection refused"). Static text. */
@@ -59,10 +60,12 @@ void weir_poll_free(weir_poll *poll);
 
 /* --- blocking work on the thread pool ------------------------------------------------ */
 typedef struct weir_work weir_work;
-typedef void (*weir_work_fn)(void *data);                /* on a pool thread */
-typedef void (*weir_done_fn)(void *data, int status);    /* on the loop; WEIR_ECANCELED if it never ran */
+typedef void (*weir_work_fn)(void *data); /* on a pool thread */
+typedef void (*weir_done_fn)(void *data,
+                             int status); /* on the loop; WEIR_ECANCELED if it never ran */
 /* `done` always comes, once, also after a cancel; `data` must live until then. */
-int weir_work_new(weir_runtime *rt, weir_work_fn work, weir_done_fn done, void *data, weir_work **out);
+int weir_work_new(weir_runtime *rt, weir_work_fn work, weir_done_fn done, void *data,
+                  weir_work **out);
 /* Try to keep it from starting; a started one ends by itself. Not after `done`. */
 void weir_work_cancel(weir_work *work);
 

@@ -13,18 +13,18 @@
 #define WEIR_TURN_BUDGET 512
 
 typedef struct weir_counters {
-    uint64_t turns, runs;                     /* turns taken, ready waiters run */
+    uint64_t turns, runs;                      /* turns taken, ready waiters run */
     uint64_t spawned, done, failed, cancelled; /* tasks, ever */
     uint64_t waits, grants, timeouts, cancels; /* waits begun, and how they ended */
-    uint64_t leaks;                           /* permits a task held when it ended */
-    uint32_t tasks;                           /* alive: spawned and not ended */
-    uint32_t scopes;                          /* open, tasks not counted */
-    uint32_t timers;                          /* set */
-    uint32_t pending;                         /* waits not settled */
-    uint32_t ready;                           /* settled, not yet run */
-    uint32_t permits;                         /* held or queued for */
-    uint32_t io;                              /* polls, works, resolves in flight */
-    uint64_t bytes;                           /* allocated through the env */
+    uint64_t leaks;                            /* permits a task held when it ended */
+    uint32_t tasks;                            /* alive: spawned and not ended */
+    uint32_t scopes;                           /* open, tasks not counted */
+    uint32_t timers;                           /* set */
+    uint32_t pending;                          /* waits not settled */
+    uint32_t ready;                            /* settled, not yet run */
+    uint32_t permits;                          /* held or queued for */
+    uint32_t io;                               /* polls, works, resolves in flight */
+    uint64_t bytes;                            /* allocated through the env */
 } weir_counters;
 
 /* Make a runtime in `env` (copied). NULL if out of memory. Gives. */

@@ -16,17 +16,17 @@
 typedef struct weir_scope weir_scope;
 
 enum {
-    WEIR_SCOPE_TASK = 1,       /* embedded in a weir_task (member `scope`) */
-    WEIR_SCOPE_CANCELLED = 2,  /* waits inside end with CANCELED; `cause` says why */
-    WEIR_SCOPE_SHIELD = 4,     /* marks from above stop here until the grace is over */
-    WEIR_SCOPE_HELD_BACK = 8,  /* a mark from above waits for this shield's grace */
+    WEIR_SCOPE_TASK = 1,        /* embedded in a weir_task (member `scope`) */
+    WEIR_SCOPE_CANCELLED = 2,   /* waits inside end with CANCELED; `cause` says why */
+    WEIR_SCOPE_SHIELD = 4,      /* marks from above stop here until the grace is over */
+    WEIR_SCOPE_HELD_BACK = 8,   /* a mark from above waits for this shield's grace */
     WEIR_SCOPE_SUPERVISOR = 16, /* a failed child cancels nobody (the root) */
-    WEIR_SCOPE_FAILED = 32,    /* a child failed unclaimed: siblings were cancelled */
-    WEIR_SCOPE_EXPIRED = 64,   /* its own deadline passed */
-    WEIR_SCOPE_ENDED = 128,    /* accepts no more children */
-    WEIR_SCOPE_SETTLING = 256, /* somebody waits in settle: failures are claimed */
-    WEIR_SCOPE_DAEMON = 512,   /* ended with the program, not joined by it */
-    WEIR_SCOPE_CLAIMED = 1024  /* of a task: somebody will look at its failure */
+    WEIR_SCOPE_FAILED = 32,     /* a child failed unclaimed: siblings were cancelled */
+    WEIR_SCOPE_EXPIRED = 64,    /* its own deadline passed */
+    WEIR_SCOPE_ENDED = 128,     /* accepts no more children */
+    WEIR_SCOPE_SETTLING = 256,  /* somebody waits in settle: failures are claimed */
+    WEIR_SCOPE_DAEMON = 512,    /* ended with the program, not joined by it */
+    WEIR_SCOPE_CLAIMED = 1024   /* of a task: somebody will look at its failure */
 };
 
 /* Why a scope was cancelled: a word for C, a value handle for a language binding. */
@@ -36,15 +36,15 @@ typedef struct weir_reason {
 } weir_reason;
 
 struct weir_scope {
-    weir_scope *parent;   /* NULL for the root alone */
-    weir_link link;       /* among the parent's children */
-    weir_list children;   /* scopes and tasks, in the order they came */
-    weir_list joiners;    /* waiters for the end (task) or for no more children (scope) */
-    weir_task *owner;     /* the task that runs its body; NULL for the root */
-    weir_scope *cause;    /* the scope whose cancel reached here; NULL if none */
-    weir_reason reason;   /* of its own cancel */
-    uint32_t n_children;  /* tasks not yet ended, daemons not counted */
-    uint32_t flags;       /* WEIR_SCOPE_* */
+    weir_scope *parent;  /* NULL for the root alone */
+    weir_link link;      /* among the parent's children */
+    weir_list children;  /* scopes and tasks, in the order they came */
+    weir_list joiners;   /* waiters for the end (task) or for no more children (scope) */
+    weir_task *owner;    /* the task that runs its body; NULL for the root */
+    weir_scope *cause;   /* the scope whose cancel reached here; NULL if none */
+    weir_reason reason;  /* of its own cancel */
+    uint32_t n_children; /* tasks not yet ended, daemons not counted */
+    uint32_t flags;      /* WEIR_SCOPE_* */
 };
 
 /* A point in time after which a scope is cancelled (or a shield opens). Caller's memory. */

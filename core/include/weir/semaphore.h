@@ -14,8 +14,8 @@ typedef struct weir_permit weir_permit;
 
 /* A request, then the grant. Made by try/acquire, ended by release; owned by the runtime. */
 struct weir_permit {
-    weir_hold hold;      /* first; in its holder's list while held */
-    weir_link link;      /* in the semaphore's holders while held */
+    weir_hold hold; /* first; in its holder's list while held */
+    weir_link link; /* in the semaphore's holders while held */
     weir_semaphore *of;
     weir_waiter *waiter; /* while queued, else NULL */
     uint64_t since;      /* ns: queued since, then held since */
@@ -24,21 +24,21 @@ struct weir_permit {
 };
 
 typedef struct weir_semaphore_stats {
-    uint64_t grants, queued;                            /* all grants; those that waited first */
+    uint64_t grants, queued; /* all grants; those that waited first */
     uint64_t timeouts, cancels, closes, busy, impossible, overload; /* rejects by kind */
-    weir_histogram wait, hold;                          /* ns */
+    weir_histogram wait, hold;                                      /* ns */
 } weir_semaphore_stats;
 
 struct weir_semaphore {
     weir_runtime *rt;
-    weir_list queue;    /* waiters; object of each is its permit */
-    weir_list holders;  /* permits */
-    weir_list idle;     /* waiters of drain */
+    weir_list queue;   /* waiters; object of each is its permit */
+    weir_list holders; /* permits */
+    weir_list idle;    /* waiters of drain */
     int64_t capacity, available;
     uint32_t waiting;
     uint32_t max_waiting; /* UINT32_MAX is no bound */
     uint8_t closed, draining;
-    const char *name;   /* borrowed; may be NULL */
+    const char *name; /* borrowed; may be NULL */
     weir_semaphore_stats stats;
 };
 

@@ -14,7 +14,12 @@
 
 typedef struct weir_simulator weir_simulator;
 
-typedef enum weir_plan { WEIR_PLAN_FIFO, WEIR_PLAN_SEED, WEIR_PLAN_ODOMETER, WEIR_PLAN_REPLAY } weir_plan;
+typedef enum weir_plan {
+    WEIR_PLAN_FIFO,
+    WEIR_PLAN_SEED,
+    WEIR_PLAN_ODOMETER,
+    WEIR_PLAN_REPLAY
+} weir_plan;
 
 /* NULL if out of memory. Gives. `seed` feeds random and the SEED plan. */
 weir_simulator *weir_simulator_new(weir_plan plan, uint64_t seed);

@@ -25,8 +25,8 @@ typedef enum weir_task_state {
  * with holds still out gives them back through `drop`. */
 typedef struct weir_hold weir_hold;
 typedef struct weir_hold_ops {
-    const char *kind;                      /* "permit", for reports */
-    void (*drop)(weir_hold *hold);         /* give it back */
+    const char *kind;                       /* "permit", for reports */
+    void (*drop)(weir_hold *hold);          /* give it back */
     const char *(*name)(const weir_hold *); /* of what it was taken from, or NULL */
 } weir_hold_ops;
 struct weir_hold {
@@ -65,8 +65,8 @@ int weir_task_spawn(weir_runtime *rt, weir_task *t, weir_scope *parent, weir_res
 int weir_task_prepare(weir_runtime *rt, weir_task *t, weir_scope *parent, weir_resume_fn resume,
                       uint32_t flags);
 
-/* The scope that `t`'s failure would fail, or NULL if it is claimed (CLAIMED, a claiming join waits,
- * the parent settles) or the parent is a supervisor. */
+/* The scope that `t`'s failure would fail, or NULL if it is claimed (CLAIMED, a claiming join
+ * waits, the parent settles) or the parent is a supervisor. */
 weir_scope *weir_task_blames(const weir_task *t);
 
 /* The end of a task whose children have ended: give back what it still holds (that is a leak,

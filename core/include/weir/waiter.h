@@ -21,13 +21,13 @@ typedef struct weir_task weir_task;
 typedef struct weir_graph weir_graph;
 
 typedef enum weir_status {
-    WEIR_IDLE,     /* waits for nothing */
-    WEIR_PENDING,  /* in a primitive's queue */
-    WEIR_GRANTED,  /* has what it waited for */
-    WEIR_TIMEOUT,  /* its own timeout came first */
-    WEIR_CANCELED, /* a scope above was cancelled */
-    WEIR_CLOSED,   /* the object was closed; nothing was granted */
-    WEIR_STUCK,    /* nobody can wake it any more: a deadlock */
+    WEIR_IDLE,      /* waits for nothing */
+    WEIR_PENDING,   /* in a primitive's queue */
+    WEIR_GRANTED,   /* has what it waited for */
+    WEIR_TIMEOUT,   /* its own timeout came first */
+    WEIR_CANCELED,  /* a scope above was cancelled */
+    WEIR_CLOSED,    /* the object was closed; nothing was granted */
+    WEIR_STUCK,     /* nobody can wake it any more: a deadlock */
     WEIR_IMPOSSIBLE /* the object changed so that it can never be granted */
 } weir_status;
 

@@ -1,0 +1,330 @@
+/* bindings/lbody.c - the life of a task: spawn, first turn, turns, end.
+ *
+ * A task's body runs under task_main, inside its own coroutine, under lua_pcallk: an error or a
+ * cancel unwinds through <close> handlers that may wait, and the handler sees the whole stack.
+ * task_main then joins the children, decides the outcome and stores it; it does so in the
+ * coroutine because all that can raise (out of memory). Until the join is over it allocates
+ * nothing, so that it cannot fail with children alive. Only then does the core learn of the end.
+ */
+#include <string.h>
+
+#include "context.h"
+
+/* --- the end ------------------------------------------------------------------------------ */
+
+/* The results, or the error, from `first` to the top become user value 1 of the task at 1. */
+static void store_values(lua_State *L, ltask *t, int first)
+{
+    int n = lua_gettop(L) - first + 1;
+    if (n > 1) {
+        lua_createtable(L, n, 0);
+        lua_insert(L, first);
+        for (int i = n; i >= 1; i--)
+            lua_rawseti(L, first, i);
+    } else if (n == 0) {
+        lua_pushnil(L);
+    }
+    lua_setiuservalue(L, 1, LTASK_VALUES);
+    t->n_values = n;
+}
+
+/* All that can raise at the end of a task. Task at 1, results or error from `first`. */
+static void conclude(lua_State *L, ltask *t, weir_task_state state, int first)
+{
+    lcontext *ctx = t->ctx;
+    weir_scope *parent = t->task.scope.parent;
+    t->outcome = WEIR_TASK_FAILED; /* should something below raise */
+    if (state == WEIR_TASK_FAILED) {
+        weir_scope *blamed = weir_task_blames(&t->task);
+        if (blamed != NULL)
+            lscope_add_error(L, ctx, blamed, first, t);
+        else if (parent == weir_root(ctx->rt) && !t->is_main &&
+                 !(t->task.scope.flags & WEIR_SCOPE_CLAIMED) &&
+                 weir_list_is_empty(&t->task.scope.joiners))
+            ltask_unhandled(L, ctx, t, first);
+    }
+    if (!weir_list_is_empty(&t->task.held)) {
+        ltask_push_name(L, t);
+        ltask_push_site(L, t);
+        weir_hold *h = weir_container(weir_list_first(&t->task.held), weir_hold, link);
+        const char *name = h->ops->name(h);
+        lua_pushfstring(L, "%s (spawned at %s) ended and still held a %s%s%s%s, which was released",
+                        lua_tostring(L, -2), lua_tostring(L, -1), h->ops->kind, name ? " of '" : "",
+                        name ? name : "", name ? "'" : "");
+        lerror_report(L, ctx, "leak", 0);
+        lua_pop(L, 2);
+    }
+    if (!(parent->flags & WEIR_SCOPE_TASK) && parent != weir_root(ctx->rt) &&
+        ((lscope *)(void *)parent)->collect)
+        lscope_collect(L, (lscope *)(void *)parent, 1);
+    store_values(L, t, first);
+    lscope_drop_reason(L, &t->task.scope);
+    t->outcome = (uint8_t)state;
+}
+
+/* What the continuation needs to know of the body, in its KContext. */
+enum { BODY_FAILED = 1, BODY_FAILED_FIRST = 2 };
+
+static int children_ended(lua_State *L, int status, lua_KContext body)
+{
+    ltask *t = lua_touserdata(L, 1);
+    weir_scope *s = &t->task.scope;
+    weir_task_state state = WEIR_TASK_DONE;
+    int failed = (body & BODY_FAILED) != 0, cancelled = 0;
+    (void)status;
+    if (t->raw_yield && !failed) {
+        lua_settop(L, 2);
+        lerror_push(L, "misuse", "coroutine.yield", "a task cannot yield by itself");
+        failed = 1;
+    }
+    if (failed) {
+        cancelled = weir_scope_is_cancelled(s) && lerror_is_cancelled(L, 3);
+        state = cancelled ? WEIR_TASK_CANCELLED : WEIR_TASK_FAILED;
+    }
+    if ((s->flags & WEIR_SCOPE_FAILED) && (cancelled || !(body & BODY_FAILED_FIRST)) &&
+        lscope_push_first_error(L, t->ctx, s)) {
+        lua_insert(L, 3);
+        lua_settop(L, 3);
+        state = WEIR_TASK_FAILED;
+    }
+    conclude(L, t, state, 3);
+    return 0;
+}
+
+static int body_ended(lua_State *L, int status, lua_KContext kctx)
+{
+    ltask *t = lua_touserdata(L, 1);
+    weir_scope *s = &t->task.scope;
+    int body = 0;
+    (void)kctx;
+    if (status != LUA_OK && status != LUA_YIELD)
+        body = BODY_FAILED | (s->flags & WEIR_SCOPE_FAILED ? 0 : BODY_FAILED_FIRST);
+    if (t->permit != NULL) { /* the limit's slot: free for the next job when fn returns */
+        weir_permit_release(t->permit);
+        t->permit = NULL;
+    }
+    if (s->n_children == 0)
+        return children_ended(L, LUA_OK, body);
+    if (body & BODY_FAILED)
+        weir_scope_cancel(t->ctx->rt, s, (weir_reason){"the task failed", 0});
+    return lwait_join_end(L, t, s, children_ended, body);
+}
+
+/* The body of every coroutine. Stack: task, function, arguments. */
+static int task_main(lua_State *L)
+{
+    lua_pushcfunction(L, lerror_handler);
+    lua_insert(L, 2);
+    return body_ended(L, lua_pcallk(L, lua_gettop(L) - 3, LUA_MULTRET, 2, 0, body_ended), 0);
+}
+
+/* Protected: a task that ends without its coroutine: it never ran (cancelled, or no memory for
+ * one), or the coroutine died under it and left the error in its values. */
+static int conclude_outside(lua_State *L)
+{
+    ltask *t = lua_touserdata(L, 1);
+    ltask_push(L, t);
+    lua_replace(L, 1);
+    if (t->buried) {
+        lua_getiuservalue(L, 1, LTASK_VALUES);
+        conclude(L, t, WEIR_TASK_FAILED, 2);
+    } else if (weir_scope_is_cancelled(&t->task.scope)) {
+        lerror_push_cancelled(L, "task", &t->task.scope);
+        conclude(L, t, WEIR_TASK_CANCELLED, 2);
+    } else {
+        lua_pushliteral(L, "not enough memory");
+        conclude(L, t, WEIR_TASK_FAILED, 2);
+    }
+    return 0;
+}
+
+static void finish(lcontext *ctx, ltask *t)
+{
+    lua_State *L = ctx->from;
+    int slot = t->slot;
+    t->slot = 0;
+    weir_task_finish(ctx->rt, &t->task, (weir_task_state)t->outcome);
+    lcontext_unanchor(L, ctx, slot); /* `t` may be collected from here on */
+}
+
+static void finish_outside(lcontext *ctx, ltask *t)
+{
+    lua_State *L = ctx->from;
+    t->outcome = WEIR_TASK_FAILED;
+    lua_pushcfunction(L, conclude_outside);
+    lua_pushlightuserdata(L, t);
+    if (lua_pcall(L, 1, 0, 0) != LUA_OK)
+        lua_pop(L, 1);
+    finish(ctx, t);
+}
+
+/* The coroutine is dead: closed by somebody with a hand on it, or out of memory in task_main.
+ * Its scopes are still open; end them from the inside out, each once its children have ended. */
+static void bury(lcontext *ctx, ltask *t)
+{
+    t->buried = 1;
+    for (;;) {
+        weir_scope *s = t->task.current;
+        if (s->n_children > 0) {
+            weir_scope_cancel(ctx->rt, s, (weir_reason){"the coroutine of the task died", 0});
+            weir_scope_join(ctx->rt, s, &t->task.wait, 0, WEIR_FOREVER);
+            return; /* and here again when they have ended */
+        }
+        if (s == &t->task.scope)
+            break;
+        lscope_abandon(ctx->from, (lscope *)(void *)s);
+    }
+    finish_outside(ctx, t);
+}
+
+/* --- turns -------------------------------------------------------------------------------- */
+
+/* A task yielded by coroutine.yield: nobody would resume it. The hook raises in it, at the
+ * first instruction after the yield. */
+static void raise_in_task(lua_State *L, lua_Debug *ar)
+{
+    (void)ar;
+    lua_sethook(L, NULL, 0, 0);
+    ltask *t = ltask_current(lbox_of(L)->current);
+    if (t != NULL)
+        t->raw_yield = 0;
+    lerror_raise(L, "misuse", "coroutine.yield",
+                 "a task cannot yield by itself (use weir.checkpoint, or a wait)");
+}
+
+/* Fill the coroutine of a task that starts. Nothing here allocates but the stack, which was
+ * asked for. Returns the number of arguments of task_main, or -1. */
+static int load(lcontext *ctx, ltask *t)
+{
+    lua_State *co = t->co;
+    int n = t->n_values;
+    lua_settop(co, 0);
+    if (!lua_checkstack(co, n + 8))
+        return -1;
+    lua_pushcfunction(co, task_main);
+    lcontext_push_slot(co, ctx, t->slot);
+    lua_getiuservalue(co, 2, LTASK_VALUES);
+    if (n > 0) {
+        for (int i = 1; i <= n + 1; i++)
+            lua_rawgeti(co, 3, i);
+        lua_remove(co, 3);
+    }
+    t->n_values = 0;
+    return n + 2;
+}
+
+static void resume(weir_runtime *rt, weir_task *task)
+{
+    ltask *t = (ltask *)(void *)task;
+    lcontext *ctx = t->ctx;
+    int n_args = 0, n_results, rc;
+    (void)rt;
+
+    if (t->buried) {
+        bury(ctx, t);
+        return;
+    }
+    if (t->co == NULL) {
+        if (task->wait.status != WEIR_GRANTED || lcontext_take_thread(ctx, t) != 0) {
+            if (task->wait.status != WEIR_GRANTED)
+                t->permit = NULL; /* given up or refunded by the core */
+            finish_outside(ctx, t);
+            return;
+        }
+        n_args = load(ctx, t);
+        if (n_args < 0) {
+            lcontext_give_thread(ctx, t, 1);
+            finish_outside(ctx, t);
+            return;
+        }
+    }
+    for (;;) {
+        t->parked = 0;
+        rc = lua_resume(t->co, ctx->from, n_args, &n_results);
+        if (rc != LUA_YIELD || t->parked)
+            break;
+        lua_pop(t->co, n_results);
+        t->raw_yield = 1;
+        lua_sethook(t->co, raise_in_task, LUA_MASKCOUNT, 1);
+        n_args = 0;
+    }
+    if (rc == LUA_YIELD)
+        return;
+    if (t->raw_yield)
+        lua_sethook(t->co, NULL, 0, 0);
+    if (rc != LUA_OK) {
+        lua_State *L = ctx->from;
+        ltask_push(L, t);
+        lua_xmove(t->co, L, 1);
+        lua_setiuservalue(L, -2, LTASK_VALUES);
+        lua_pop(L, 1);
+        t->n_values = 1;
+        lcontext_give_thread(ctx, t, 0);
+        bury(ctx, t);
+        return;
+    }
+    lcontext_give_thread(ctx, t, 1);
+    finish(ctx, t);
+}
+
+int ltask_spawn(lua_State *L, lcontext *ctx, int nargs, weir_scope *parent, uint32_t flags,
+                weir_semaphore *on)
+{
+    lua_Debug ar;
+    int fn = lua_gettop(L) - nargs, rc;
+    luaL_checkstack(L, nargs + 6, "too many arguments");
+    ltask *t = lua_newuserdatauv(L, sizeof *t, 2);
+    memset((char *)t + sizeof(weir_task), 0, sizeof *t - sizeof(weir_task));
+    t->task.state = WEIR_TASK_CANCELLED; /* harmless until it is spawned */
+    t->ctx = ctx;
+    lcontext_set_type(L, ctx->box, LTYPE_TASK);
+    if (nargs > 0) {
+        lua_createtable(L, nargs + 1, 0);
+        for (int i = 0; i <= nargs; i++) {
+            lua_pushvalue(L, fn + i);
+            lua_rawseti(L, -2, i + 1);
+        }
+    } else {
+        lua_pushvalue(L, fn);
+    }
+    lua_setiuservalue(L, -2, LTASK_VALUES);
+    t->n_values = nargs;
+    t->line = -1;
+    if (lua_getstack(L, 1, &ar) && lua_getinfo(L, "lf", &ar)) {
+        t->line = ar.currentline;
+        lua_setiuservalue(L, -2, LTASK_EXTRA);
+    }
+    lua_replace(L, fn);
+    lua_settop(L, fn);
+    t->slot = lcontext_anchor(L, ctx);
+
+    /* From here nothing raises. */
+    if (on == NULL) {
+        rc = weir_task_spawn(ctx->rt, &t->task, parent, resume, flags);
+    } else {
+        rc = weir_task_prepare(ctx->rt, &t->task, parent, resume, flags);
+        if (rc == 0) {
+            rc = weir_semaphore_acquire(on, &t->task, 1, &t->task.wait, WEIR_FOREVER, &t->permit);
+            if (rc != 0)
+                weir_task_finish(ctx->rt, &t->task, WEIR_TASK_CANCELLED);
+        }
+    }
+    if (rc != 0) {
+        lcontext_unanchor(L, ctx, t->slot);
+        t->slot = 0;
+        t->task.state = WEIR_TASK_CANCELLED;
+        lua_pop(L, 1);
+    }
+    return rc;
+}
+
+int ltask_refused(lua_State *L, const char *op, int code, const weir_scope *parent)
+{
+    if (code == WEIR_ECANCELED) {
+        lerror_push_cancelled(L, op, parent);
+        return lua_error(L);
+    }
+    if (code == WEIR_ENOMEM)
+        return luaL_error(L, "not enough memory");
+    return lerror_raise(L, weir_error_name(code), op, "the scope has ended");
+}
