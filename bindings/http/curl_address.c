@@ -115,6 +115,8 @@ const char *weir__address_parse(const char *url, size_t size, weir_address *out)
         return memchr(url, ':', size) != NULL ? "the scheme is not http or https"
                                               : "no http:// or https:// in front";
     }
+    if (size == skip || strchr("/?#", url[skip]) != NULL) /* curl would skip a third slash */
+        return "no host name in it";
     if (read_plain(url + skip, size - skip, out))
         return NULL;
     return read_by_curl(url, 0, CURLU_DEFAULT_PORT, out);

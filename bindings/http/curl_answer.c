@@ -142,7 +142,8 @@ int weir__transfer_raise(lua_State *L, weir_transfer *t, const char *op, const c
 {
     struct failure f = {t, op, url, size};
     weir_exchange *x = t->exchange;
-    if (t->fault == FAULT_MEMORY || (t->fault == FAULT_NONE && t->code == CURLE_OUT_OF_MEMORY)) {
+    if (t->fault == FAULT_MEMORY || (t->fault == FAULT_NAME && t->status == WEIR_ENOMEM) ||
+        (t->fault == FAULT_NONE && t->code == CURLE_OUT_OF_MEMORY)) {
         lua_pushliteral(L, "not enough memory");
     } else {
         lua_pushcfunction(L, build_error);

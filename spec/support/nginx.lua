@@ -48,7 +48,9 @@ http {
     location = /where {
       add_header X-Connection $connection;
       add_header X-Request $connection_requests;
-      return 200 "$request_method $request_uri $server_protocol host=$http_host agent=$http_user_agent type=$http_content_type auth=$http_authorization one=$http_x_one encoding=$http_accept_encoding cookie=$http_cookie via=$http_x_via";
+      set $what "$request_method $request_uri $server_protocol host=$http_host agent=$http_user_agent";
+      set $sent "type=$http_content_type auth=$http_authorization one=$http_x_one";
+      return 200 "$what $sent encoding=$http_accept_encoding cookie=$http_cookie via=$http_x_via";
     }
     location = /cookies {
       add_header Set-Cookie "a=1; Path=/";
@@ -163,7 +165,7 @@ function nginx.start()
   for i = 1, 12 do hops[i] = ("location = /hop/%d { return 302 /hop/%d; }"):format(i, i - 1) end
   local output
   for _ = 1, 5 do -- a port can be taken between the look and the start
-    local used, ok = ports_in_use(), nil
+    local used = ports_in_use()
     self.port, self.tls_port = free_port(used), free_port(used)
     local values = {
       DIR = self.dir, PORT = tostring(self.port), HOPS = table.concat(hops, "\n    "),
@@ -172,6 +174,7 @@ function nginx.start()
     ssl_certificate_key %s/key.pem;]]):format(self.tls_port, self.dir, self.dir) or "",
     }
     write(self.dir .. "/nginx.conf", (template:gsub("%u%u+", values)))
+    local ok
     ok, output = run(("nginx -e %s/error.log -p %s -c %s/nginx.conf"):format(self.dir, self.dir, self.dir))
     if ok then
       self.ca = has_tls and self.dir .. "/cert.pem" or nil
