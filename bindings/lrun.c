@@ -147,6 +147,8 @@ ltask *lrun_main(lua_State *L, lcontext *ctx, int nargs)
     ctx->from = L;
     ctx->running = 1;
     drive(L, ctx, t);
+    if (ctx->guest != NULL)
+        lguest_step(L, ctx); /* what is closing gets its callback before the state is closed */
     ctx->running = 0;
     ctx->from = from;
     ctx->main_task = NULL;

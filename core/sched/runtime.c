@@ -72,7 +72,10 @@ uint32_t weir_turn(weir_runtime *rt)
 
 uint64_t weir_next_turn(const weir_runtime *rt)
 {
-    return rt->n.ready > 0 ? 0 : weir__wheel_next(rt);
+    if (rt->n.ready > 0)
+        return 0;
+    uint64_t next = weir__wheel_next(rt);
+    return next <= rt->now ? 0 : next; /* due: a driver must not sleep to the next millisecond */
 }
 
 uint64_t weir_now(const weir_runtime *rt)
