@@ -10,10 +10,11 @@
 
 local nginx = {}
 
-local PATH <const> = "PATH=$PATH:/usr/sbin:/usr/local/sbin "
+-- What a sanitizer preloads for weir is not for the tools.
+local SHELL <const> = "PATH=$PATH:/usr/sbin:/usr/local/sbin; unset LD_PRELOAD; "
 
 local function run(command)
-  local pipe = assert(io.popen(PATH .. command .. " 2>&1"))
+  local pipe = assert(io.popen(SHELL .. "{ " .. command .. "; } 2>&1"))
   local output = pipe:read("a")
   local ok = pipe:close()
   return ok == true, output
