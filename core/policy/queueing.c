@@ -93,7 +93,7 @@ static void fill(const weir_queueing *load, double offered, double b, uint32_t s
         r->growth = fmax(load->rate - servers / load->service, 0);
         return;
     }
-    r->probability = c_of_b(b, offered, servers);
+    r->probability = v > 0 ? c_of_b(b, offered, servers) : 0; /* a conveyor belt never waits */
     r->delay = times(v, load->service / (servers - offered));
     r->mean = times(r->probability, r->delay);
     r->queue = times(load->rate, r->mean);
