@@ -36,13 +36,16 @@ add { name = "queued-node", needs = "node", command = "node --expose-gc bench/pe
 for _, n in ipairs { 10000, 100000 } do
   local target = (" %s %d 50"):format(url, n)
   local once = n == 10000 -- the connections are warm either way: it says the same
-  add { name = "http-weir", needs = "weir nginx", command = "${BENCH_CLIENT} ${WEIR} bench/http.lua" .. target, once = once }
+  add { name = "http-weir", needs = "weir nginx", once = once,
+    command = "${BENCH_CLIENT} ${WEIR} bench/http.lua" .. target }
   for _, loop in ipairs { "socket", "perform" } do
-    add { name = "http-curl", needs = "curl nginx",
-      command = "${BENCH_CLIENT} ${BENCH_DIR}/curl_multi" .. target .. " " .. loop, once = once }
+    add { name = "http-curl", needs = "curl nginx", once = once,
+      command = "${BENCH_CLIENT} ${BENCH_DIR}/curl_multi" .. target .. " " .. loop }
   end
-  add { name = "http-node", needs = "node nginx", command = "${BENCH_CLIENT} node bench/peers/http.mjs" .. target, once = once }
-  add { name = "http-go", needs = "go nginx", command = "${BENCH_CLIENT} ${BENCH_DIR}/http.go" .. target, once = once }
+  add { name = "http-node", needs = "node nginx", once = once,
+    command = "${BENCH_CLIENT} node bench/peers/http.mjs" .. target }
+  add { name = "http-go", needs = "go nginx", once = once,
+    command = "${BENCH_CLIENT} ${BENCH_DIR}/http.go" .. target }
 end
 
 for _, mode in ipairs { "incremental", "incremental 100", "generational" } do
