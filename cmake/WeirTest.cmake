@@ -1,7 +1,7 @@
 # WeirTest.cmake - how a test becomes a ctest test.
 #
 # Names are kind.group.unit (asan.c.timer), so that one ctest can run several builds; groups are c, weir (specs in the
-# binary), lua (the same under plain lua5.4), host and style. Every command goes
+# binary), lua (the same under plain lua5.4), host, examples and style. Every command goes
 # through build/env, which sets paths and seed; the seed of a run is printed by each test that uses one and
 # WEIR_SEED=n repeats it. Tests run in the source folder, in any order, beside each other.
 

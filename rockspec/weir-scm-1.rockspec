@@ -24,12 +24,13 @@ build = {
   type = "builtin",
   modules = {
     ["weir.core"] = {
-      libraries = { "uv", "m" },
+      libraries = { "uv", "m", "dl" },
       incdirs = { "$(LIBUV_INCDIR)", "core/include", "bindings/include", "core" },
       libdirs = { "$(LIBUV_LIBDIR)" },
       sources = {
         "bindings/context.c",
         "bindings/lapi.c",
+        "bindings/lbody.c",
         "bindings/lcheck.c",
         "bindings/lerror.c",
         "bindings/llimit.c",
@@ -39,6 +40,7 @@ build = {
         "bindings/lscope.c",
         "bindings/lsemaphore.c",
         "bindings/lsimulator.c",
+        "bindings/lstory.c",
         "bindings/ltask.c",
         "bindings/lwait.c",
         "core/base/error.c",

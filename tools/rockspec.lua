@@ -81,7 +81,7 @@ local function render(rock)
   if rock.private then incdirs[#incdirs + 1] = '"core"' end
   if rock.header then table.insert(incdirs, 1, ('"$(%s_INCDIR)"'):format(rock.VAR)) end
   local values <const> = setmetatable({
-    libraries = ("%q"):format(rock.library) .. (rock.private and ', "m"' or ""),
+    libraries = ("%q"):format(rock.library) .. (rock.private and ', "m", "dl"' or ""),
     incdirs = table.concat(incdirs, ", "),
     header = (rock.header and ('header = "%s", '):format(rock.header) or "") .. ('library = "%s"'):format(rock.library),
     dependencies = '  "lua >= 5.4, < 5.5",\n' .. (rock.name == "weir" and "" or '  "weir",\n'),
