@@ -30,9 +30,9 @@ A TARGET is one of these; it may be given more than once, and all must be kept:
 Times need a unit: ns us ms s m h. A rate is per second, or as in 90/m and 90/h.
 
 cv is the coefficient of variation, standard deviation / mean: 0 is constant, 1 exponential,
-2 a mix of many short and some very long. With both at 1 the answers are exact. Other cvs of
-service give waits within some 15 %; other cvs of arrivals are an estimate, some 50 % too long
-for arrivals more regular than chance and some 25 % too short for bursts.
+2 a mix of many short and some very long. With both at 1 the answers are exact. For other cvs
+of service the mean wait is within some 25 %, for other cvs of arrivals it is an estimate: up to
+40 % too long where they are more regular than chance, some 15 % too short for bursts of cv 2.
 
 Examples:
   size.lua --rate 1000 --service 5ms --target "p99<20ms"

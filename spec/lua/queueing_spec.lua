@@ -289,4 +289,19 @@ end)
 
 describe("weir.queueing", function()
   it("is a field of weir", function() assert.equal(queueing, weir.queueing) end)
+
+  it("does what its page shows", function()
+    local page <close> = assert(io.open("docs/queueing.md"))
+    local example <const> = page:read("a"):match("```lua\n(.-)```")
+    local printed, shown = {}, {}
+    local function record(...)
+      local words <const> = table.pack(...)
+      for i = 1, words.n do words[i] = tostring(words[i]) end
+      printed[#printed + 1] = table.concat(words, " ")
+    end
+    assert(load(example, "example", "t", setmetatable({ print = record }, { __index = _G })))()
+    for text in example:gmatch("%-%->%s*([^\n]-)%s*\n") do shown[#shown + 1] = text end
+    assert.is_true(#shown > 0)
+    assert.same(shown, printed)
+  end)
 end)
