@@ -10,8 +10,9 @@
 
 #include "context.h"
 
-/* Idle coroutines kept; beyond that a burst of tasks gives its memory back. */
-#define MAX_IDLE 4096
+/* Every finished coroutine is kept, since the next burst of tasks would pay four times as much for
+ * new ones; those that are left over are given up little by little while the loop sleeps. */
+#define MIN_IDLE 64
 
 static const char box_key = 0;
 
@@ -178,11 +179,20 @@ int lcontext_take_thread(lcontext *ctx, ltask *t)
     return 0;
 }
 
+static void drop_thread(lcontext *ctx, lthread th)
+{
+    lua_State *L = ctx->from;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, ctx->threads);
+    luaL_unref(L, -1, th.index);
+    lua_pop(L, 1);
+    ctx->n_threads--;
+}
+
 void lcontext_give_thread(lcontext *ctx, ltask *t, int reusable)
 {
     lthread th = {t->co, t->thread};
     t->co = NULL;
-    if (reusable && ctx->n_idle == ctx->cap_idle && ctx->cap_idle < MAX_IDLE) {
+    if (reusable && ctx->n_idle == ctx->cap_idle) {
         unsigned cap = ctx->cap_idle ? ctx->cap_idle * 2 : 32;
         lthread *p = weir_alloc(ctx->rt, ctx->idle, ctx->cap_idle * sizeof *p, cap * sizeof *p);
         if (p != NULL) {
@@ -190,15 +200,16 @@ void lcontext_give_thread(lcontext *ctx, ltask *t, int reusable)
             ctx->cap_idle = cap;
         }
     }
-    if (reusable && ctx->n_idle < ctx->cap_idle) {
+    if (reusable && ctx->n_idle < ctx->cap_idle)
         ctx->idle[ctx->n_idle++] = th;
-        return;
-    }
-    lua_State *L = ctx->from;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, ctx->threads);
-    luaL_unref(L, -1, th.index);
-    ctx->n_threads--;
-    lua_pop(L, 1);
+    else
+        drop_thread(ctx, th);
+}
+
+void lcontext_trim(lcontext *ctx)
+{
+    for (unsigned n = ctx->n_idle > MIN_IDLE ? ctx->n_idle / 256 + 1 : 0; n > 0; n--)
+        drop_thread(ctx, ctx->idle[--ctx->n_idle]);
 }
 
 /* --- the box ----------------------------------------------------------------------------- */

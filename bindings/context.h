@@ -104,9 +104,10 @@ typedef struct ltask {
     uint8_t outcome; /* weir_task_state its body decided on, before it has ended */
 } ltask;
 
-/* User values of a task: 1 function and arguments, then results or the error; 2 the function
- * that spawned it, or (has_extra) the table of rarer things: site, name, errors, traceback. */
-enum { LTASK_VALUES = 1, LTASK_EXTRA = 2 };
+/* User values of a task: 1 the function, then results or the error; 2 the function that spawned
+ * it, or (has_extra) the table of rarer things: site, name, errors, traceback; from 3 on the
+ * arguments until it starts, or (more than LTASK_INLINE) 3 a table of them. */
+enum { LTASK_VALUES = 1, LTASK_EXTRA = 2, LTASK_ARGS = 3, LTASK_INLINE = 6 };
 
 typedef struct lscope {
     weir_scope scope; /* first */
@@ -138,6 +139,8 @@ void lcontext_free(lua_State *L, lcontext *ctx);
 /* Take a coroutine for `t`, from the pool or new. 0 or WEIR_ENOMEM. */
 int lcontext_take_thread(lcontext *ctx, ltask *t);
 void lcontext_give_thread(lcontext *ctx, ltask *t, int reusable);
+/* The loop is about to sleep: give up a few of the idle coroutines. */
+void lcontext_trim(lcontext *ctx);
 /* Anchor the userdata at the top of the stack (not popped) under a new slot. Raises. */
 int lcontext_anchor(lua_State *L, lcontext *ctx);
 void lcontext_unanchor(lua_State *L, lcontext *ctx, int slot);

@@ -192,8 +192,9 @@ static void raise_in_task(lua_State *L, lua_Debug *ar)
                  "a task cannot yield by itself (use weir.checkpoint, or a wait)");
 }
 
-/* Fill the coroutine of a task that starts. Nothing here allocates but the stack, which was
- * asked for. Returns the number of arguments of task_main, or -1. */
+/* Fill the coroutine of a task that starts, which holds its arguments alone from here on (they
+ * may be large, and it may drop them long before it ends). Nothing here allocates but the stack,
+ * which was asked for. Returns the number of arguments of task_main, or -1. */
 static int load(lcontext *ctx, ltask *t)
 {
     lua_State *co = t->co;
@@ -204,10 +205,18 @@ static int load(lcontext *ctx, ltask *t)
     lua_pushcfunction(co, task_main);
     lcontext_push_slot(co, ctx, t->slot);
     lua_getiuservalue(co, 2, LTASK_VALUES);
-    if (n > 0) {
-        for (int i = 1; i <= n + 1; i++)
-            lua_rawgeti(co, 3, i);
-        lua_remove(co, 3);
+    if (n > LTASK_INLINE) {
+        lua_getiuservalue(co, 2, LTASK_ARGS);
+        for (int i = 1; i <= n; i++)
+            lua_rawgeti(co, 4, i);
+        lua_remove(co, 4);
+    } else {
+        for (int i = 0; i < n; i++)
+            lua_getiuservalue(co, 2, LTASK_ARGS + i);
+    }
+    for (int i = n > LTASK_INLINE ? 1 : n; i > 0; i--) {
+        lua_pushnil(co);
+        lua_setiuservalue(co, 2, LTASK_ARGS + i - 1);
     }
     t->n_values = 0;
     return n + 2;
@@ -273,21 +282,25 @@ int ltask_spawn(lua_State *L, lcontext *ctx, int nargs, weir_scope *parent, uint
     lua_Debug ar;
     int fn = lua_gettop(L) - nargs, rc;
     luaL_checkstack(L, nargs + 6, "too many arguments");
-    ltask *t = lua_newuserdatauv(L, sizeof *t, 2);
+    int inlined = nargs <= LTASK_INLINE;
+    ltask *t = lua_newuserdatauv(L, sizeof *t, 2 + (inlined ? nargs : 1));
     memset((char *)t + sizeof(weir_task), 0, sizeof *t - sizeof(weir_task));
     t->task.state = WEIR_TASK_CANCELLED; /* harmless until it is spawned */
     t->ctx = ctx;
     lcontext_set_type(L, ctx->box, LTYPE_TASK);
-    if (nargs > 0) {
-        lua_createtable(L, nargs + 1, 0);
-        for (int i = 0; i <= nargs; i++) {
-            lua_pushvalue(L, fn + i);
-            lua_rawseti(L, -2, i + 1);
-        }
-    } else {
-        lua_pushvalue(L, fn);
-    }
+    lua_pushvalue(L, fn);
     lua_setiuservalue(L, -2, LTASK_VALUES);
+    if (!inlined)
+        lua_createtable(L, nargs, 0);
+    for (int i = 0; i < nargs; i++) {
+        lua_pushvalue(L, fn + 1 + i);
+        if (inlined)
+            lua_setiuservalue(L, -2, LTASK_ARGS + i);
+        else
+            lua_rawseti(L, -2, i + 1);
+    }
+    if (!inlined)
+        lua_setiuservalue(L, -2, LTASK_ARGS);
     t->n_values = nargs;
     t->line = -1;
     if (lua_getstack(L, 1, &ar) && lua_getinfo(L, "lf", &ar)) {

@@ -18,8 +18,11 @@ static int step(lcontext *ctx)
         lguest_step(ctx->from, ctx);
     /* Garbage is collected in the loop's idle time, in small steps, so that less is left to be
      * collected while tasks run. */
-    if (ctx->box->idle_gc && weir_next_turn(ctx->rt) != 0)
-        lua_gc(ctx->from, LUA_GCSTEP, ctx->box->idle_gc);
+    if (weir_next_turn(ctx->rt) != 0) {
+        lcontext_trim(ctx);
+        if (ctx->box->idle_gc)
+            lua_gc(ctx->from, LUA_GCSTEP, ctx->box->idle_gc);
+    }
     if (weir_loop_once(ctx->loop, 1))
         return 1;
     return ctx->guest != NULL && lguest_step(ctx->from, ctx); /* the turn may have woken it */
