@@ -1,9 +1,9 @@
 #!/bin/sh
 # setup.sh - see that what weir needs is there, and install what is missing: tools/setup.sh run|test|bench|docs
 #
-# The one list of packages. A line is: group, Debian package, probe, what it is for. It is there if dpkg
+# The one list of packages. A line is: groups, Debian package, probe, what it is for. It is there if dpkg
 # says so or the probe finds it by another way (cmd: a command, pc: a pkg-config module, lua: a module of
-# lua5.4). Groups build on `run`. With nothing missing no network, no root and no package manager is touched.
+# lua5.4). `test` and `bench` need what `run` needs too. With nothing missing no network, no root and no package manager is touched.
 # NO_INSTALL=1 only says what is missing. Systems without apt get the list; install by hand, run again.
 set -eu
 
@@ -13,13 +13,13 @@ run    libc6-dev             cmd:cc              C headers
 run    make                  cmd:make            make
 run    cmake                 cmd:cmake           CMake 3.21 or later
 run    pkg-config            cmd:pkg-config      pkg-config
-run    liblua5.4-dev         pc:lua5.4           Lua 5.4 (5.4.4 or later): headers, library
+run    liblua5.4-dev         pc:lua5.4,lua-5.4,lua54  Lua 5.4 (5.4.4 or later): headers, library
 run    libuv1-dev            pc:libuv            libuv 1.44 or later
 run    lua-cjson-dev         pc:lua5.4-cjson     lua-cjson for Lua 5.4
 run    libcurl4-openssl-dev  pc:libcurl          libcurl 7.84 or later
 run    libmicrohttpd-dev     pc:libmicrohttpd    libmicrohttpd 0.9.70 or later
 run    lua-argparse          lua:argparse        argparse, for the command lines of scripts/
-test   lua5.4                cmd:lua5.4          the Lua interpreter
+test,bench  lua5.4           cmd:lua5.4          the Lua interpreter
 test   lua-cjson             lua:cjson           lua-cjson for the interpreter
 test   lua-busted            lua:busted.runner   busted
 test   lua-luv               lua:luv             luv
@@ -40,7 +40,7 @@ group=${1:-}
 case $group in
 run) groups='run' ;;
 test) groups='run test' ;;
-bench) groups='run test bench' ;;
+bench) groups='run bench' ;;
 docs) groups='docs' ;;
 *)
     echo "usage: tools/setup.sh run|test|bench|docs" >&2
@@ -56,7 +56,12 @@ installed() { # package
 found() { # probe
     case $1 in
     cmd:*) command -v "${1#cmd:}" >/dev/null ;;
-    pc:*) pkg-config --exists "${1#pc:}" 2>/dev/null ;;
+    pc:*)
+        for module in $(echo "${1#pc:}" | tr ',' ' '); do
+            pkg-config --exists "$module" 2>/dev/null && return
+        done
+        return 1
+        ;;
     lua:*) lua5.4 -e "require '${1#lua:}'" >/dev/null 2>&1 ;;
     esac
 }
@@ -64,8 +69,11 @@ found() { # probe
 missing=''
 list=''
 while read -r of package probe what; do
-    case " $groups " in *" $of "*) ;; *) continue ;; esac
-    if [ -n "$package" ] && ! installed "$package" && ! found "$probe"; then
+    wanted=''
+    for group_of in $groups; do
+        case ",$of," in *",$group_of,"*) wanted=1 ;; esac
+    done
+    if [ -n "$wanted" ] && ! installed "$package" && ! found "$probe"; then
         missing="$missing $package"
         list="$list
     $package: $what"
