@@ -1,73 +1,88 @@
 /* sched/graph.c - the search that proves a deadlock.
  *
  * Being able to act is a least fixed point: a task acts if it runs, or its wait has a waker
- * that acts. The search assumes that the tasks on its path are stuck and looks for a way out.
- * "Stuck" found under that assumption holds for good only if it rests on the first task of the
- * path alone (if that one acts, the search is over anyway); an answer that rests on a task in
- * the middle (`low`) is forgotten, since that one may yet find another way out, and when it does,
- * so is the cycle that was found below it. What is too deep or too long to prove counts as able to
- * act.
+ * that acts. The search goes in rounds. A round looks at each task once, depth first, and takes
+ * everybody it has begun to look at for stuck. "Acts", found so, holds for good: nobody was
+ * counted on who may not act. "Stuck" may be wrong, if a task that was taken for stuck turns out
+ * to act later in the round; so there is another round whenever somebody new did. A round that
+ * finds nobody new is the proof. Nearly always the first path of the first round ends at a task
+ * that acts, and all is said; the worst case is a round for each task, not one for each path.
+ * What is too deep or too long to prove counts as able to act.
+ *
+ * A last walk, over the stuck alone, names the cycle: one through the task that asks if there is
+ * one, otherwise it waits for a deadlock of others.
  */
 #include "internal.h"
 
-/* The path from `from` on waits for itself. The first cycle is kept, but for one through the
- * task that asks. */
-static void keep_cycle(weir_graph *g, uint32_t from)
+static void name_cycle(weir_graph *g, uint32_t from)
 {
-    if (g->n_cycle != 0 && (from != 0 || g->cycle[0] == g->path[0]))
-        return;
-    g->kept++;
     g->n_cycle = 0;
     for (uint32_t i = from; i < g->depth; i++)
         g->cycle[g->n_cycle++] = g->path[i];
 }
 
-int weir_graph_can_act(weir_graph *g, weir_task *t)
+static int ask(weir_graph *g, weir_task *t)
 {
-    weir_waiter *w = &t->wait;
-    if (w->status != WEIR_PENDING || weir_timer_is_set(&w->timer) || w->ops->can_wake == NULL)
-        return 1;
-    if (t->mark == g->stamp) {
-        if (g->n_cycle == 0)
-            keep_cycle(g, 0); /* the way to a cycle that was seen and dropped */
-        return 0;
-    }
+    int acts;
+    g->path[g->depth++] = t;
+    acts = t->wait.ops->can_wake(g, &t->wait);
+    g->depth--;
+    return acts;
+}
+
+/* The walk: 0, and on to whom the stuck task `t` waits for; 1 if it was not proved stuck. */
+static int walk(weir_graph *g, weir_task *t)
+{
     for (uint32_t i = 0; i < g->depth; i++) {
         if (g->path[i] == t) {
-            if (i > 0 && i < g->low)
-                g->low = i;
-            keep_cycle(g, i);
+            if (g->n_cycle == 0 || (i == 0 && g->cycle[0] != t))
+                name_cycle(g, i);
             return 0;
         }
     }
+    if (t->mark == g->walked)
+        return 0;
+    if (t->mark != g->round || g->depth == WEIR_GRAPH_DEPTH)
+        return 1;
+    t->mark = g->walked;
+    ask(g, t);
+    return 0;
+}
+
+int weir_graph_can_act(weir_graph *g, weir_task *t)
+{
+    const weir_waiter *w = &t->wait;
+    if (w->status != WEIR_PENDING || weir_timer_is_set(&w->timer) || w->ops->can_wake == NULL ||
+        t->mark == g->acts)
+        return 1;
+    if (g->walked != 0)
+        return walk(g, t);
+    if (t->mark == g->round)
+        return 0;
     if (g->depth == WEIR_GRAPH_DEPTH || ++g->steps > WEIR_GRAPH_STEPS)
         return 1;
-
-    uint32_t outer = g->low, here = g->depth, kept = g->kept;
-    g->low = UINT32_MAX;
-    g->path[g->depth++] = t;
-    int acts = w->ops->can_wake(g, w);
-    g->depth--;
-    if (acts && g->kept != kept)
-        g->n_cycle = 0;
-    else if (!acts && g->low >= here)
-        t->mark = g->stamp; /* rests on itself and the first task at most */
-    if (acts || g->low >= here || outer < g->low)
-        g->low = outer;
-    return acts;
+    t->mark = g->round;
+    if (!ask(g, t))
+        return 0;
+    t->mark = g->acts;
+    g->is_new = 1;
+    return 1;
 }
 
 int weir_graph_is_stuck(weir_runtime *rt, weir_task *t, weir_graph *g)
 {
     g->rt = rt;
-    g->steps = g->depth = g->n_cycle = g->kept = 0;
-    g->low = UINT32_MAX;
-    if (++rt->stamp == 0)
-        rt->stamp = 1; /* 0 is "never visited" */
-    g->stamp = rt->stamp;
-    if (weir_graph_can_act(g, t))
-        return 0;
-    if (g->n_cycle == 0)
+    g->steps = g->depth = g->n_cycle = g->walked = 0;
+    g->acts = ++rt->stamp;
+    do {
+        g->is_new = 0;
+        g->round = ++rt->stamp;
+        if (weir_graph_can_act(g, t))
+            return 0;
+    } while (g->is_new);
+    g->walked = ++rt->stamp;
+    walk(g, t);
+    if (g->n_cycle == 0) /* it waits for nobody at all */
         g->cycle[g->n_cycle++] = t;
     return 1;
 }

@@ -42,7 +42,7 @@ struct weir_runtime {
     void (*wake)(weir_loop *loop);
     weir_records permits; /* of core/sync */
     uint64_t last_id;
-    uint32_t stamp; /* of the deadlock search */
+    uint64_t stamp; /* of the deadlock search; never comes round */
     weir_counters n;
     weir_scope root;
     weir_wheel wheel;

@@ -3,7 +3,8 @@
  * Asked when a task parks. A wait can be woken if it has a timeout of its own, if its kind
  * can always be (timers, I/O, callbacks), or if those it depends on can: any sufficient set
  * of holders for a semaphore, all children for a join. The search stops at the first task
- * that runs, is ready or is bound to a timer or I/O: O(1) in practice, each task once at most.
+ * that runs, is ready or is bound to a timer or I/O: O(1) in practice; at worst a look at every
+ * task for every task.
  * An inherited deadline does not count as a waker.
  */
 #ifndef WEIR_GRAPH_H
@@ -16,12 +17,11 @@
 
 struct weir_graph {
     weir_runtime *rt;
-    uint32_t stamp;
+    uint64_t acts, round, walked; /* marks of this search, see sched/graph.c */
     uint32_t steps;
     uint32_t depth;
-    uint32_t low; /* outermost task of the path, but the first, on which "stuck" rests so far */
+    int is_new;                         /* the round found a task that acts */
     weir_task *path[WEIR_GRAPH_DEPTH];  /* the chain under inspection */
-    uint32_t kept;                      /* how often a cycle was found */
     uint32_t n_cycle;                   /* > 0 once a dead end was proved */
     weir_task *cycle[WEIR_GRAPH_DEPTH]; /* the tasks that wait for each other */
 };

@@ -46,7 +46,7 @@ struct weir_task {
     weir_list held;      /* weir_hold, newest last */
     weir_resume_fn resume;
     uint64_t id;     /* 1, 2, 3 ... in spawn order; the name a report gives it */
-    uint32_t mark;   /* the deadlock search's visit stamp */
+    uint64_t mark;   /* the deadlock search's visit stamp */
     uint16_t budget; /* operations left that need not switch */
     uint8_t state;   /* weir_task_state */
     uint8_t started; /* its body has run */
