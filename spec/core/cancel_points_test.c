@@ -1,9 +1,9 @@
 /* cancel_points_test.c - a cancel at every step of every program, then everything is back.
  *
  * A step is a resume of any task. At each one, each task in turn is cancelled, or the scope it
- * stands in, or everything; then a second cancel at every later step, so that it also hits cleanup. What must
- * hold afterwards is what script_run checks: nobody hangs, no permit, timer, waiter, scope or
- * byte is left, no weight was ever given twice.
+ * stands in, or everything; then a second cancel at every later step, so that it also hits cleanup.
+ * What must hold afterwards is what script_run checks: nobody hangs, no permit, timer, waiter,
+ * scope or byte is left, no weight was ever given twice.
  */
 #include "check.h"
 #include "programs.h"

@@ -27,8 +27,8 @@ void check_code(const char *file, int line, const char *call, int rc, int want)
 {
     if (rc == want)
         return;
-    check_fail(file, line, "%s gives %d (%s), expected %d (%s)", call, rc, weir_error_name(rc), want,
-               weir_error_name(want));
+    check_fail(file, line, "%s gives %d (%s), expected %d (%s)", call, rc, weir_error_name(rc),
+               want, weir_error_name(want));
 }
 
 void check_valid(const char *file, int line, const weir_runtime *rt)

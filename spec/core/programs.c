@@ -90,8 +90,8 @@ static int one_is_told(const script_world *w)
 
 static int self_deadlock(const script_world *w)
 {
-    return w->deadlocks == 1 && ended(w, 0, WEIR_TASK_FAILED, WEIR_EDEADLOCK) &&
-           w->n_cycle == 1 && w->cycle[0] == 0;
+    return w->deadlocks == 1 && ended(w, 0, WEIR_TASK_FAILED, WEIR_EDEADLOCK) && w->n_cycle == 1 &&
+           w->cycle[0] == 0;
 }
 
 static int leaks_one(const script_world *w)
@@ -110,6 +110,8 @@ static int minimum_holds(const script_world *w)
     return done(w, 0) && w->task[0].caught == WEIR_ETIMEOUT && w->task[0].ended_at == 3;
 }
 
+/* A body on a line. */
+/* clang-format off */
 const program programs[] = {
     {{"one permit, four tasks", {1},
       {{SSPAWN(1), SSPAWN(2), SSPAWN(3), SACQUIRE(0, 1), SYIELD, SRELEASE(0)},
@@ -249,6 +251,7 @@ const program programs[] = {
       {{SCATCH, SSPAWN(1), SYIELD, SCANCEL_SCOPE, SYIELD, SCLOSE, SACQUIRE(0, 1)},
        {SACQUIRE(0, 1), SSHIELD(5), SSLEEP(2), SCLOSE, SYIELD, SYIELD}}}, 0, NULL},
 };
+/* clang-format on */
 const unsigned n_programs = sizeof programs / sizeof programs[0];
 
 script_world *program_run(const program *p, weir_simulator *sim, const script_world *setup)
@@ -276,17 +279,35 @@ void program_random(script_program *p, uint64_t seed, unsigned tasks)
         unsigned at = 0, open = 0, n = 2 + check_below(&r, 5);
         script_op *body = p->body[i];
         for (unsigned k = 1; i == 0 && k < tasks; k++)
-            body[at++] = (script_op){check_below(&r, 4) ? SCRIPT_SPAWN : SCRIPT_DETACH, (uint8_t)k,
-                                     0, 0};
+            body[at++] =
+                (script_op){check_below(&r, 4) ? SCRIPT_SPAWN : SCRIPT_DETACH, (uint8_t)k, 0, 0};
         while (n-- > 0) {
             uint8_t s = (uint8_t)check_below(&r, 2), k = (uint8_t)check_below(&r, tasks);
             uint16_t weight = (uint16_t)(1 + check_below(&r, p->capacity[s]));
             uint32_t t = 1 + check_below(&r, 4);
             script_op choices[] = {
-                SACQUIRE(s, weight), SACQUIRE_IN(s, weight, t), STRY(s, weight), SRELEASE(s),
-                SRELEASE(s), SSLEEP(t), SYIELD, SYIELD, SJOIN(k), SPJOIN(k), SJOIN_IN(k, t),
-                SCANCEL(k), SOPEN, SOPEN_IN(t), SCATCH, SCATCH_IN(t), SSHIELD(t), SCLOSE, SFAIL,
-                STRANSFER(s, k), SCANCEL_SCOPE, SRESIZE(s, weight),
+                SACQUIRE(s, weight),
+                SACQUIRE_IN(s, weight, t),
+                STRY(s, weight),
+                SRELEASE(s),
+                SRELEASE(s),
+                SSLEEP(t),
+                SYIELD,
+                SYIELD,
+                SJOIN(k),
+                SPJOIN(k),
+                SJOIN_IN(k, t),
+                SCANCEL(k),
+                SOPEN,
+                SOPEN_IN(t),
+                SCATCH,
+                SCATCH_IN(t),
+                SSHIELD(t),
+                SCLOSE,
+                SFAIL,
+                STRANSFER(s, k),
+                SCANCEL_SCOPE,
+                SRESIZE(s, weight),
             };
             script_op op = choices[check_below(&r, sizeof choices / sizeof choices[0])];
             if (op.code == SCRIPT_CLOSE && open == 0)

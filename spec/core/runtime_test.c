@@ -234,7 +234,8 @@ static void chance_comes_from_the_env(void **state)
     bed_free(&b);
 }
 
-/* --- determinism -------------------------------------------------------------------------------- */
+/* --- determinism --------------------------------------------------------------------------------
+ */
 
 /* Run a random program; returns the hash of the run. */
 static uint64_t hash_of(uint64_t program_seed, weir_simulator *sim)
@@ -281,7 +282,8 @@ static void equal_seeds_give_equal_runs(void **state)
     check_figure("replays", n);
 }
 
-/* --- several runtimes ------------------------------------------------------------------------------ */
+/* --- several runtimes
+ * ------------------------------------------------------------------------------ */
 
 #define AT_ONCE 4
 

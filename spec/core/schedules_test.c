@@ -81,8 +81,8 @@ static void every_schedule_of_small_programs(void **state)
 /* Two tasks with every body of three ops, and a third that cancels the first at any time. */
 static void every_schedule_of_every_tiny_program(void **state)
 {
-    static const script_op words[] = {SACQUIRE(0, 1), SACQUIRE_IN(0, 1, 1), SRELEASE(0), SYIELD,
-                                      SSLEEP(1), STRY(0, 1)};
+    static const script_op words[] = {
+        SACQUIRE(0, 1), SACQUIRE_IN(0, 1, 1), SRELEASE(0), SYIELD, SSLEEP(1), STRY(0, 1)};
     enum { WORDS = sizeof words / sizeof words[0], BODIES = WORDS * WORDS * WORDS };
     uint64_t schedules = 0, tiny = 0;
     uint32_t percent = check_scaled(100), stride = percent < 100 ? 100 / percent : 1;

@@ -140,7 +140,8 @@ static void the_root_can_be_cancelled(void **state)
     bed_free(&b);
 }
 
-/* --- deadlines and shields ----------------------------------------------------------------------- */
+/* --- deadlines and shields -----------------------------------------------------------------------
+ */
 
 static void a_deadline_cancels_and_says_so(void **state)
 {
@@ -256,7 +257,8 @@ static void a_shield_can_be_cancelled_itself(void **state)
     bed_free(&b);
 }
 
-/* --- against the definition ------------------------------------------------------------------------ */
+/* --- against the definition
+ * ------------------------------------------------------------------------ */
 
 #define SCOPES 20
 
@@ -283,8 +285,13 @@ static uint64_t cancelled_at(const node *n, int i)
 static void open_node(bed *b, node *n, int i, int parent, check_random *r)
 {
     uint64_t now = weir_now(b->rt), grace = check_below(r, 12);
-    n[i] = (node){.open = 1, .parent = parent, .opened = now, .own = WEIR_FOREVER,
-                  .deadline = WEIR_FOREVER, .shield = check_below(r, 3) == 0, .grace = grace};
+    n[i] = (node){.open = 1,
+                  .parent = parent,
+                  .opened = now,
+                  .own = WEIR_FOREVER,
+                  .deadline = WEIR_FOREVER,
+                  .shield = check_below(r, 3) == 0,
+                  .grace = grace};
     weir_scope_open(b->rt, &n[i].s, parent < 0 ? weir_root(b->rt) : &n[parent].s, NULL,
                     n[i].shield ? WEIR_SCOPE_SHIELD : 0);
     if (n[i].shield) {
@@ -368,7 +375,8 @@ static void random_trees_match_the_definition(void **state)
     check_figure("ops", ops);
 }
 
-/* --- joins and failures, with tasks --------------------------------------------------------------- */
+/* --- joins and failures, with tasks
+ * --------------------------------------------------------------- */
 
 static void a_join_of_nothing_is_granted_through_the_queue(void **state)
 {
@@ -409,8 +417,7 @@ static void joins_end_each_in_its_way(void **state)
     script_run_to(w, 1);
     for (int i = 0; i < 4; i++) {
         weir_waiter_init(&wait[i], note);
-        weir_scope_join(w->rt, &w->task[0].task.scope, &wait[i], i != 3,
-                        i == 1 ? 5 : WEIR_FOREVER);
+        weir_scope_join(w->rt, &w->task[0].task.scope, &wait[i], i != 3, i == 1 ? 5 : WEIR_FOREVER);
         CHECK_INT(wait[i].status, WEIR_PENDING);
     }
     CHECK_INT(weir_waiter_give_up(w->rt, &wait[0], WEIR_CANCELED), 1);
@@ -427,7 +434,8 @@ static void joins_end_each_in_its_way(void **state)
 
 static void a_failed_child_cancels_its_siblings(void **state)
 {
-    static const script_program p = {"failed child", {0},
+    static const script_program p = {"failed child",
+                                     {0},
                                      {{SCATCH, SSPAWN(1), SSPAWN(2), SDETACH(3), SSLEEP(9), SCLOSE},
                                       {SSLEEP(1), SFAIL},
                                       {SCATCH, SSLEEP(7), SCLOSE, SMARK(1), SYIELD, SMARK(2)},
@@ -448,10 +456,10 @@ static void a_failed_child_cancels_its_siblings(void **state)
 
 static void who_expects_failures_is_not_failed(void **state)
 {
-    static const script_program p = {"supervised", {0},
-                                     {{SOPEN, SSPAWN(1), SSPAWN(2), SSLEEP(3), SCLOSE},
-                                      {SSLEEP(1), SFAIL},
-                                      {SSLEEP(2)}}};
+    static const script_program p = {
+        "supervised",
+        {0},
+        {{SOPEN, SSPAWN(1), SSPAWN(2), SSLEEP(3), SCLOSE}, {SSLEEP(1), SFAIL}, {SSLEEP(2)}}};
     static const uint32_t flags[] = {WEIR_SCOPE_SUPERVISOR, WEIR_SCOPE_SETTLING, 0};
     (void)state;
     for (int i = 0; i < 3; i++) {
@@ -512,12 +520,13 @@ static void no_children_for_an_ended_or_cancelled_scope(void **state)
  * or further out. */
 static void a_cancel_wakes_whoever_stands_inside(void **state)
 {
-    static const script_program p = {"who stands where", {0},
-                                     {{SSPAWN(1), SSPAWN(2), SSPAWN(3), SSLEEP(4), SCANCEL_SCOPE},
-                                      {SCATCH, SSLEEP(20), SCLOSE},
-                                      {SSHIELD(8), SSLEEP(6), SMARK(2), SCLOSE, SMARK(3), SYIELD,
-                                       SMARK(4)},
-                                      {SSHIELD(3), SSLEEP(9), SMARK(5), SCLOSE}}};
+    static const script_program p = {
+        "who stands where",
+        {0},
+        {{SSPAWN(1), SSPAWN(2), SSPAWN(3), SSLEEP(4), SCANCEL_SCOPE},
+         {SCATCH, SSLEEP(20), SCLOSE},
+         {SSHIELD(8), SSLEEP(6), SMARK(2), SCLOSE, SMARK(3), SYIELD, SMARK(4)},
+         {SSHIELD(3), SSLEEP(9), SMARK(5), SCLOSE}}};
     script_world *w = script_world_new(&p);
     (void)state;
     script_run_to(w, 50);
@@ -534,18 +543,24 @@ static void one_deadline_holds_for_every_wait_inside(void **state)
         script_program p;
     } cases[] = {
         {{"sleep", {1}, {{SCATCH_IN(5), SSLEEP(9), SCLOSE}}}},
-        {{"acquire", {1}, {{SCATCH_IN(5), SSPAWN(1), SYIELD, SACQUIRE(0, 1), SCLOSE},
-                           {SACQUIRE(0, 1), SSLEEP(9)}}}},
-        {{"acquire with a longer timeout", {1},
+        {{"acquire",
+          {1},
+          {{SCATCH_IN(5), SSPAWN(1), SYIELD, SACQUIRE(0, 1), SCLOSE},
+           {SACQUIRE(0, 1), SSLEEP(9)}}}},
+        {{"acquire with a longer timeout",
+          {1},
           {{SCATCH_IN(5), SSPAWN(1), SYIELD, SACQUIRE_IN(0, 1, 7), SCLOSE},
            {SACQUIRE(0, 1), SSLEEP(9)}}}},
         {{"join", {0}, {{SCATCH_IN(5), SSPAWN(1), SJOIN(1), SCLOSE}, {SSLEEP(9)}}}},
         {{"the end of the scope", {0}, {{SCATCH_IN(5), SSPAWN(1), SCLOSE}, {SSLEEP(9)}}}},
         {{"a child's child", {0}, {{SCATCH_IN(5), SSPAWN(1), SCLOSE}, {SSPAWN(2)}, {SSLEEP(9)}}}},
-        {{"a scope inside", {0}, {{SCATCH_IN(5), SOPEN_IN(9), SOPEN, SPARK, SCLOSE, SCLOSE, SCLOSE}}}},
+        {{"a scope inside",
+          {0},
+          {{SCATCH_IN(5), SOPEN_IN(9), SOPEN, SPARK, SCLOSE, SCLOSE, SCLOSE}}}},
         {{"a body that swallowed it", {0}, {{SCATCH_IN(5), SCATCH, SPARK, SCLOSE, SCLOSE}}}},
-        {{"drain", {1}, {{SCATCH_IN(5), SSPAWN(1), SYIELD, SDRAIN(0), SCLOSE},
-                         {SACQUIRE(0, 1), SSLEEP(9)}}}},
+        {{"drain",
+          {1},
+          {{SCATCH_IN(5), SSPAWN(1), SYIELD, SDRAIN(0), SCLOSE}, {SACQUIRE(0, 1), SSLEEP(9)}}}},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -553,8 +568,7 @@ static void one_deadline_holds_for_every_wait_inside(void **state)
         script_run_to(w, 50);
         if (w->task[0].caught != WEIR_ETIMEOUT || w->task[0].ended_at != 5)
             check_fail(__FILE__, __LINE__, "%s: caught %s at %llu", cases[i].p.name,
-                       weir_error_name(w->task[0].caught),
-                       (unsigned long long)w->task[0].ended_at);
+                       weir_error_name(w->task[0].caught), (unsigned long long)w->task[0].ended_at);
         script_world_free(w);
     }
 }

@@ -252,14 +252,13 @@ static int script_unwind(script_task *t)
     t->ended = 1;
     t->ended_at = weir_now(w->rt);
     w->leaked += weir_task_finish(w->rt, &t->task,
-                                  t->error == 0                 ? WEIR_TASK_DONE
+                                  t->error == 0                ? WEIR_TASK_DONE
                                   : t->error == WEIR_ECANCELED ? WEIR_TASK_CANCELLED
                                                                : WEIR_TASK_FAILED);
     return 0;
 }
 
 /* --- ops ------------------------------------------------------------------------------------ */
-
 
 static void script_leave_park(weir_runtime *rt, weir_waiter *wait)
 {
@@ -441,10 +440,9 @@ static void script_inject(script_world *w)
         if (w->inject[i].target == SCRIPT_THE_ROOT)
             weir_scope_cancel(w->rt, weir_root(w->rt), script_reason("injected"));
         else if (t->spawned && !t->ended)
-            weir_scope_cancel(w->rt,
-                              w->inject[i].target == SCRIPT_THE_TASK ? &t->task.scope
-                                                                     : t->task.current,
-                              script_reason("injected"));
+            weir_scope_cancel(
+                w->rt, w->inject[i].target == SCRIPT_THE_TASK ? &t->task.scope : t->task.current,
+                script_reason("injected"));
     }
 }
 

@@ -56,6 +56,7 @@ typedef struct script_op {
     uint32_t t;      /* ns; 0 is none */
 } script_op;
 
+/* clang-format off */
 /* The words of a program; s is a semaphore, k a task, t nanoseconds. */
 #define SFAIL {SCRIPT_FAIL, 0, 0, 0}
 #define SMARK(n) {SCRIPT_MARK, 0, (n), 0}
@@ -85,10 +86,11 @@ typedef struct script_op {
 #define SCLOSE_SEMAPHORE(s) {SCRIPT_CLOSE_SEMAPHORE, (s), 0, 0}
 #define SDRAIN(s) {SCRIPT_DRAIN, (s), 0, 0}
 #define SRESIZE(s, n) {SCRIPT_RESIZE, (s), (n), 0}
+/* clang-format on */
 
 typedef struct script_program {
     const char *name;
-    uint16_t capacity[SCRIPT_SEMAPHORES]; /* 0: there is no such semaphore */
+    uint16_t capacity[SCRIPT_SEMAPHORES];     /* 0: there is no such semaphore */
     script_op body[SCRIPT_TASKS][SCRIPT_OPS]; /* body 0 is main, a child of the root */
 } script_program;
 

@@ -15,14 +15,16 @@ int script_begin(script_world *w, const script_program *program)
     }
     for (unsigned s = 0; s < SCRIPT_SEMAPHORES; s++)
         if ((w->most[s] = program->capacity[s]) > 0)
-            SCRIPT_CHECK(w, weir_semaphore_init(w->rt, &w->sem[s], program->capacity[s], NULL) == 0);
+            SCRIPT_CHECK(w,
+                         weir_semaphore_init(w->rt, &w->sem[s], program->capacity[s], NULL) == 0);
     for (unsigned i = 0; i < SCRIPT_TASKS; i++) {
         w->task[i].world = w;
         w->task[i].body = program->body[i];
         w->task[i].doing = SCRIPT_MARK;
     }
     w->task[0].spawned = 1;
-    SCRIPT_CHECK(w, weir_task_spawn(w->rt, &w->task[0].task, weir_root(w->rt), script_resume, 0) == 0);
+    SCRIPT_CHECK(w,
+                 weir_task_spawn(w->rt, &w->task[0].task, weir_root(w->rt), script_resume, 0) == 0);
     return 1;
 }
 
@@ -40,8 +42,8 @@ int script_step(script_world *w)
         int cancelled = 0; /* the program is over: its daemons go with it */
         for (unsigned i = 0; i < SCRIPT_TASKS && weir_root(w->rt)->n_children == 0; i++)
             if (w->task[i].spawned && !w->task[i].ended)
-                cancelled |= weir_scope_cancel(w->rt, &w->task[i].task.scope,
-                                               (weir_reason){"the end", 0});
+                cancelled |=
+                    weir_scope_cancel(w->rt, &w->task[i].task.scope, (weir_reason){"the end", 0});
         return cancelled;
     }
     if (!w->lazy)
@@ -120,11 +122,31 @@ void script_run_to(script_world *w, uint64_t at)
 
 void script_print(const script_program *p)
 {
-    static const char *const words[] = {
-        "END",    "FAIL",    "MARK",     "ACQUIRE", "TRY",         "RELEASE", "TRANSFER",
-        "FORGET", "SLEEP",   "YIELD",    "PARK",    "SPAWN",       "DETACH",  "DAEMON",
-        "JOIN",   "PJOIN",   "CANCEL",   "CANCEL_SCOPE", "OPEN",   "CATCH",   "SHIELD",
-        "CLOSE",  "CLOSE_SEMAPHORE", "DRAIN", "RESIZE"};
+    static const char *const words[] = {"END",
+                                        "FAIL",
+                                        "MARK",
+                                        "ACQUIRE",
+                                        "TRY",
+                                        "RELEASE",
+                                        "TRANSFER",
+                                        "FORGET",
+                                        "SLEEP",
+                                        "YIELD",
+                                        "PARK",
+                                        "SPAWN",
+                                        "DETACH",
+                                        "DAEMON",
+                                        "JOIN",
+                                        "PJOIN",
+                                        "CANCEL",
+                                        "CANCEL_SCOPE",
+                                        "OPEN",
+                                        "CATCH",
+                                        "SHIELD",
+                                        "CLOSE",
+                                        "CLOSE_SEMAPHORE",
+                                        "DRAIN",
+                                        "RESIZE"};
     print_error("%s, capacities %u %u %u\n", p->name, p->capacity[0], p->capacity[1],
                 p->capacity[2]);
     for (unsigned i = 0; i < SCRIPT_TASKS; i++) {

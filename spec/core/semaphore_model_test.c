@@ -211,7 +211,8 @@ static void model_timeouts(bed *b)
     }
 }
 
-/* --- operations, on both ------------------------------------------------------------------------ */
+/* --- operations, on both ------------------------------------------------------------------------
+ */
 
 static weir_task *holder_of(bed *b, int holder)
 {
@@ -256,8 +257,8 @@ static void op_acquire(bed *b, const op *o)
             return;
     }
     int want = model_acquire(b, i, o->n, deadline);
-    int rc = weir_semaphore_acquire(&b->s, holder_of(b, holder), o->n, &w->waiter, deadline,
-                                    &w->permit);
+    int rc =
+        weir_semaphore_acquire(&b->s, holder_of(b, holder), o->n, &w->waiter, deadline, &w->permit);
     EXPECT(b, rc == want);
     w->holder = holder;
 }
@@ -557,7 +558,8 @@ static void random_sequences_match_the_model(void **state)
         pl.seed = check_random_next(&r);
         pl.capacity = 1 + check_below(&r, 5);
         for (size_t i = 0; i < OPS; i++) {
-            uint32_t most = (uint32_t)pl.capacity + (check_below(&r, 8) == 0); /* sometimes 1 more */
+            uint32_t most =
+                (uint32_t)pl.capacity + (check_below(&r, 8) == 0); /* sometimes 1 more */
             ops[i].what = check_below(&r, 32);
             ops[i].which = check_below(&r, 64);
             ops[i].n = check_below(&r, most + 1);

@@ -57,7 +57,8 @@ static void bare_free(bare *b)
 
 static void queue_up(bare *b, int i, uint32_t n, uint64_t timeout)
 {
-    CHECK_OK(weir_semaphore_acquire(&b->s, NULL, n, &b->w[i], weir_after(b->rt, timeout), &b->p[i]));
+    CHECK_OK(
+        weir_semaphore_acquire(&b->s, NULL, n, &b->w[i], weir_after(b->rt, timeout), &b->p[i]));
 }
 
 static void bad_capacities_are_misuse(void **state)

@@ -196,10 +196,10 @@ static void everybody_who_awaits_gets_the_outcome(void **state)
 /* Who awaits a task gets that task's error, not the cancel which the error causes. */
 static void an_awaiter_sees_the_failure_before_the_cancel(void **state)
 {
-    static const script_program p = {"awaiter", {0},
-                                     {{SCATCH, SSPAWN(1), SSPAWN(2), SPARK, SCLOSE},
-                                      {SSLEEP(1), SFAIL},
-                                      {SJOIN(1)}}};
+    static const script_program p = {
+        "awaiter",
+        {0},
+        {{SCATCH, SSPAWN(1), SSPAWN(2), SPARK, SCLOSE}, {SSLEEP(1), SFAIL}, {SJOIN(1)}}};
     script_world *w = script_world_new(&p);
     (void)state;
     script_run_to(w, 9);
@@ -211,10 +211,10 @@ static void an_awaiter_sees_the_failure_before_the_cancel(void **state)
 
 static void a_task_does_not_end_before_its_children(void **state)
 {
-    static const script_program p = {"children", {1},
-                                     {{SSPAWN(1), SMARK(0)},
-                                      {SMARK(1), SSPAWN(2), SMARK(2)},
-                                      {SMARK(3), SSLEEP(9), SMARK(4)}}};
+    static const script_program p = {
+        "children",
+        {1},
+        {{SSPAWN(1), SMARK(0)}, {SMARK(1), SSPAWN(2), SMARK(2)}, {SMARK(3), SSLEEP(9), SMARK(4)}}};
     script_world *w = script_world_new(&p);
     (void)state;
     script_run_to(w, 5);
@@ -227,10 +227,11 @@ static void a_task_does_not_end_before_its_children(void **state)
 
 static void what_a_task_forgets_is_given_back_and_counted(void **state)
 {
-    static const script_program p = {"forgets", {3},
-                                     {{SACQUIRE(0, 1), SFORGET(0), SACQUIRE(0, 2), SFORGET(0),
-                                       SDETACH(1), SYIELD, SYIELD},
-                                      {SACQUIRE(0, 3)}}};
+    static const script_program p = {
+        "forgets",
+        {3},
+        {{SACQUIRE(0, 1), SFORGET(0), SACQUIRE(0, 2), SFORGET(0), SDETACH(1), SYIELD, SYIELD},
+         {SACQUIRE(0, 3)}}};
     script_world *w = script_world_new(&p);
     (void)state;
     script_run_to(w, 9);

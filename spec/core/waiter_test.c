@@ -121,8 +121,8 @@ static void every_state_against_every_end(void **state)
             for (int e = 0; e < 4; e++, pairs++) {
                 gate *g = gate_new();
                 int leaves = from == WEIR_PENDING && kinds[k].leave != NULL;
-                int refunds = from == WEIR_GRANTED && ends[e] == WEIR_CANCELED &&
-                              kinds[k].refund != NULL;
+                int refunds =
+                    from == WEIR_GRANTED && ends[e] == WEIR_CANCELED && kinds[k].refund != NULL;
                 bring(g, &kinds[k], from);
                 CHECK_INT(weir_waiter_give_up(g->rt, &g->w[0], ends[e]), leaves || refunds);
                 CHECK_INT(g->w[0].status, leaves || refunds ? ends[e] : from);
