@@ -2,6 +2,7 @@
  *
  *   client(options, lines) -> client     lines: header lines of every request, or nil
  *   perform, exchange                    see curl_call.c, curl_exchange.c
+ *   headers(head) -> table               see curl_answer.c
  *   runtime() -> a key for the current runtime: clients of one cannot be used in another
  *   methods, response                    method tables, to which weir.http adds
  *
@@ -9,6 +10,7 @@
  * first. libcurl's own start and end are counted, once per Lua state.
  */
 #include "curl.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -225,6 +227,16 @@ static void read_client_options(lua_State *L, weir_client *c)
         read_environment(L, c);
 }
 
+static void describe_ourselves(weir_client *c)
+{
+    const curl_version_info_data *v = curl_version_info(CURLVERSION_NOW);
+    snprintf(c->encodings, sizeof c->encodings, "Accept-Encoding: %s%s%s",
+             v->features & CURL_VERSION_LIBZ ? "gzip, deflate" : "identity",
+             v->features & CURL_VERSION_BROTLI ? ", br" : "",
+             v->features & CURL_VERSION_ZSTD ? ", zstd" : "");
+    snprintf(c->standard, sizeof c->standard, "%s\r\n" WEIR_HTTP_AGENT, c->encodings);
+}
+
 static int client_new(lua_State *L)
 {
     const weir_lua_api *api = weir__http_api(L);
@@ -248,6 +260,7 @@ static int client_new(lua_State *L)
     api->at_end(L, rt, runtime_ended, c);
     c->rt = rt;
     read_client_options(L, c);
+    describe_ourselves(c);
     return 1;
 }
 
@@ -265,6 +278,7 @@ LUAMOD_API int luaopen_weir_http_curl(lua_State *L)
     static const luaL_Reg functions[] = {{"client", client_new},
                                          {"perform", weir__client_perform},
                                          {"exchange", weir__client_exchange},
+                                         {"headers", weir__answer_headers},
                                          {"runtime", runtime_key},
                                          {NULL, NULL}};
     static const luaL_Reg methods[] = {

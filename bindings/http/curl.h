@@ -44,6 +44,7 @@ typedef struct weir_address {
     char host[256]; /* lower case, an IPv6 literal in its brackets */
     unsigned port;
     int secure;     /* https */
+    int is_plain;   /* the URL has neither user name nor password */
 } weir_address;
 
 /* NULL, or what is wrong with `url` (static text). */
@@ -112,6 +113,7 @@ enum {
 #define WEIR_HTTP_READ_AHEAD (256 * 1024) /* of a streamed answer; more pauses the transfer */
 #define WEIR_HTTP_WRITE_AHEAD (64 * 1024) /* of a streamed body */
 #define WEIR_HTTP_MAX_SPARE 256
+#define WEIR_HTTP_AGENT "User-Agent: weir"
 
 /* What a request asks for. Strings are borrowed, and kept alive by the caller, until it ended. */
 typedef struct weir_request {
@@ -165,6 +167,7 @@ struct weir_transfer {
     uint8_t in_head;      /* header lines belong to the answer, not to a trailer */
     uint8_t has_location, is_redirect;
     uint8_t recv_paused, send_paused;
+    uint8_t is_plain;     /* see weir_address */
     uint8_t is_starved;   /* no descriptor was left for its connection */
     char message[CURL_ERROR_SIZE];
 };
@@ -234,6 +237,7 @@ struct weir_client {
     uint64_t name_ttl, timeout;     /* ns */
     weir_request base;              /* the defaults; strings are held by the userdata */
     char *proxy_http, *proxy_https, *no_proxy; /* of the environment; NULL for none */
+    char encodings[64], standard[96]; /* header lines: what curl can unpack; that and our name */
     weir_timer timer;               /* curl's */
     weir_timer linger;              /* stops watching idle sockets */
     weir_timer retry;               /* after a lack of descriptors */
@@ -294,10 +298,14 @@ uint64_t weir__read_request(lua_State *L, weir_client *c, weir_request *r);
 weir_transfer *weir__take_transfer(lua_State *L, weir_client *c, const weir_request *r, int *code);
 int weir__raise_code(lua_State *L, weir_client *c, const char *op, int code);
 
-/* Push the answer table of `t`; its body unless that is streamed. [-0, +1, m] */
-void weir__answer_push(lua_State *L, weir_transfer *t, const char *url, size_t size);
-/* The same, protected: `t` is released if it failed (which is raised), or if all is pushed. */
-int weir__finish(lua_State *L, weir_transfer *t, const char *op, const char *url, size_t size);
+/* headers(head) -> table: the lines of `head` by their names in lower case. */
+int weir__answer_headers(lua_State *L);
+/* Push the answer table of `t`, asked for by the URL at `url`; its body unless that is streamed.
+ * [-0, +1, m] */
+void weir__answer_push(lua_State *L, weir_transfer *t, int url);
+/* The same, protected, for the URL on top of the stack: `t` is released if it failed (which is
+ * raised), or if all is pushed. [-1, +1, e] */
+int weir__finish(lua_State *L, weir_transfer *t, const char *op);
 /* Release `t` and raise what became of it, or that its time is over. */
 int weir__transfer_raise(lua_State *L, weir_transfer *t, const char *op, const char *url, size_t size);
 int weir__raise_timeout(lua_State *L, weir_transfer *t, const char *op, const char *url, size_t size);

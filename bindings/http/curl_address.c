@@ -117,7 +117,8 @@ const char *weir__address_parse(const char *url, size_t size, weir_address *out)
     }
     if (size == skip || strchr("/?#", url[skip]) != NULL) /* curl would skip a third slash */
         return "no host name in it";
-    if (read_plain(url + skip, size - skip, out))
+    out->is_plain = read_plain(url + skip, size - skip, out);
+    if (out->is_plain)
         return NULL;
     return read_by_curl(url, 0, CURLU_DEFAULT_PORT, out);
 }

@@ -3,6 +3,8 @@
  * Kinds: `network` when no whole answer came (refused, reset, name, TLS, cut short), `protocol`
  * when what came is not HTTP or more than was asked for, `timeout` for connect_timeout, `closed`
  * after client:close(), `misuse` for what only the caller can mend. `code` is curl's name.
+ * Headers are the dearest part of an answer and often not looked at: the table holds them as the
+ * text that came (`head`), and becomes a table of them (weir.http.client) when asked.
  */
 #include "curl.h"
 #include <string.h>
@@ -223,56 +225,49 @@ static void push_value(lua_State *L, const char *from, const char *to)
     }
 }
 
-static void push_headers(lua_State *L, const weir_transfer *t)
+int weir__answer_headers(lua_State *L)
 {
-    const char *p = t->head.data, *stop = p + t->head.size;
+    size_t size;
+    const char *p = luaL_checklstring(L, 1, &size), *stop = p + size;
     int headers;
+    lua_settop(L, 1); /* keeps the text alive */
     lua_createtable(L, 0, 8);
     headers = lua_gettop(L);
-    if (p == NULL)
-        return;
     p = end_of_value(p, stop); /* the status line */
     while (p < stop) {
         const char *end = end_of_value(p, stop);
         const char *colon = memchr(p, ':', (size_t)(end - p));
         if (colon != NULL && colon > p) {
-            size_t size = (size_t)(colon - p);
-            push_name(L, p, size);
+            size_t n = (size_t)(colon - p);
+            push_name(L, p, n);
             push_value(L, colon + 1, end);
-            add_header(L, headers, size == 10 && strcmp(lua_tostring(L, -2), "set-cookie") == 0);
+            add_header(L, headers, n == 10 && strcmp(lua_tostring(L, -2), "set-cookie") == 0);
         }
         p = end;
     }
+    return 1;
 }
 
-static void push_version(lua_State *L, const weir_transfer *t)
-{
-    const char *p = t->head.size > 5 ? t->head.data + 5 : "", *end = p;
-    while (end < t->head.data + t->head.size && ((*end >= '0' && *end <= '9') || *end == '.'))
-        end++;
-    lua_pushlstring(L, p, (size_t)(end - p));
-}
-
-void weir__answer_push(lua_State *L, weir_transfer *t, const char *url, size_t size)
+void weir__answer_push(lua_State *L, weir_transfer *t, int url)
 {
     const weir_client *c = t->client;
-    luaL_checkstack(L, 12, "http answer");
-    lua_createtable(L, 0, 8);
+    luaL_checkstack(L, 8, "http answer");
+    lua_createtable(L, 0, 5);
     lua_pushinteger(L, (lua_Integer)t->http_status);
     lua_setfield(L, -2, "status");
-    push_headers(L, t);
-    lua_setfield(L, -2, "headers");
+    lua_pushlstring(L, t->head.data != NULL ? t->head.data : "", t->head.size);
+    lua_setfield(L, -2, "head");
     if (!t->is_stream) {
         lua_pushlstring(L, t->data.data != NULL ? t->data.data : "", t->data.size);
         lua_setfield(L, -2, "body");
     }
     if (t->location.size > 0)
         weir__url_push(L, t->location.data, t->location.size - 1);
+    else if (t->is_plain)
+        lua_pushvalue(L, url);
     else
-        weir__url_push(L, url, size);
+        weir__url_push(L, lua_tostring(L, url), lua_rawlen(L, url));
     lua_setfield(L, -2, "url");
-    push_version(L, t);
-    lua_setfield(L, -2, "http_version");
     lua_pushnumber(L, (lua_Number)(c->api->now(c->rt) - t->started) / (lua_Number)WEIR_SECOND);
     lua_setfield(L, -2, "elapsed");
     luaL_setmetatable(L, WEIR_HTTP_RESPONSE);

@@ -282,30 +282,26 @@ int weir__raise_timeout(lua_State *L, weir_transfer *t, const char *op, const ch
     return lua_error(L);
 }
 
-struct answer {
-    weir_transfer *t;
-    const char *url;
-    size_t size;
-};
-
 static int build_answer(lua_State *L)
 {
-    const struct answer *a = lua_touserdata(L, 1);
-    weir__answer_push(L, a->t, a->url, a->size);
+    weir__answer_push(L, lua_touserdata(L, 2), 1);
     return 1;
 }
 
-/* Push the answer, or release `t` and raise what became of it. A transfer that is done is
- * released in any case: pushing can run out of memory. */
-int weir__finish(lua_State *L, weir_transfer *t, const char *op, const char *url, size_t size)
+/* A transfer that is done is released in any case: pushing can run out of memory. */
+int weir__finish(lua_State *L, weir_transfer *t, const char *op)
 {
-    struct answer a = {t, url, size};
+    size_t size;
+    const char *url;
     int status;
-    if (t->fault != FAULT_NONE || t->code != CURLE_OK)
+    if (t->fault != FAULT_NONE || t->code != CURLE_OK) {
+        url = lua_tolstring(L, -1, &size);
         return weir__transfer_raise(L, t, op, url, size);
+    }
     lua_pushcfunction(L, build_answer);
-    lua_pushlightuserdata(L, &a);
-    status = lua_pcall(L, 1, 1, 0);
+    lua_insert(L, -2);
+    lua_pushlightuserdata(L, t);
+    status = lua_pcall(L, 2, 1, 0);
     if (status != LUA_OK || !t->is_stream) {
         if (t->exchange != NULL)
             t->exchange->transfer = NULL;
@@ -318,20 +314,21 @@ static int performed(lua_State *L, int status, lua_KContext ctx)
 {
     weir_waiter *w = (weir_waiter *)ctx;
     weir_transfer *t = w->object;
+    const weir_lua_api *api = t->client->api;
     const char *op = w->ops->op, *url;
     size_t size;
     (void)status;
 
-    url = lua_tolstring(L, 3, &size);
-    if (w->status == WEIR_GRANTED)
-        return weir__finish(L, t, op, url, size);
-    if (w->status == WEIR_TIMEOUT)
-        return weir__raise_timeout(L, t, op, url, size);
-    {
-        const weir_lua_api *api = t->client->api;
-        weir__transfer_release(t);
-        api->outcome(L);
+    if (w->status == WEIR_GRANTED) {
+        lua_settop(L, 3);
+        return weir__finish(L, t, op);
     }
+    if (w->status == WEIR_TIMEOUT) {
+        url = lua_tolstring(L, 3, &size);
+        return weir__raise_timeout(L, t, op, url, size);
+    }
+    weir__transfer_release(t);
+    api->outcome(L);
     return 0;
 }
 

@@ -96,24 +96,22 @@ static int is_failed(const weir_transfer *t)
 /* --- the answer --------------------------------------------------------------------------------- */
 static int answer_now(lua_State *L, weir_exchange *x, weir_transfer *t)
 {
-    size_t size;
-    const char *url = url_of(L, &size);
-    if (!is_failed(t) && x->was_answered)
+    CURLcode code = t->code;
+    int fault = t->fault, is_head = t->is_stream && t->has_head;
+    if (x->was_answered && (is_head || !is_failed(t)))
         return x->api->raise(L, "misuse", x->op, "the answer was given already");
-    /* a streamed one that broke off after its headers: read tells, the headers are an answer */
-    if (t->is_stream && t->has_head) {
-        CURLcode code = t->code;
-        int fault = t->fault;
+    x->was_answered = 1;
+    if (is_head) { /* an answer, even if the body broke off already: read will tell */
         t->code = CURLE_OK;
         t->fault = FAULT_NONE;
-        x->was_answered = 1;
-        weir__finish(L, t, x->op, url, size);
+    }
+    lua_getiuservalue(L, 1, VALUE_URL);
+    weir__finish(L, t, x->op); /* a streamed one stays with the exchange */
+    if (is_head) {
         t->code = code;
         t->fault = fault;
-        return 1;
     }
-    x->was_answered = 1;
-    return weir__finish(L, t, x->op, url, size);
+    return 1;
 }
 
 static int answerk(lua_State *L, int status, lua_KContext ctx)

@@ -43,7 +43,6 @@ static CURL *easy_new(weir_transfer *t)
     curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L); /* never wait for a resolver thread */
 #endif
     if (curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, "") != CURLE_OK ||
-        curl_easy_setopt(e, CURLOPT_USERAGENT, "weir") != CURLE_OK ||
         curl_easy_setopt(e, CURLOPT_PROXY, "") != CURLE_OK || /* never the environment's by itself */
         curl_easy_setopt(e, CURLOPT_NOPROXY, "") != CURLE_OK ||
 #if LIBCURL_VERSION_NUM >= 0x075500
@@ -131,6 +130,16 @@ static int has_line(const weir_transfer *t, const char *name)
         if (is_line(t->lines[i].data, name))
             return 1;
     return 0;
+}
+
+/* What every request says of its client, unless the caller does. curl formats its own headers
+ * byte by byte, and twice; lines of ours once, and one line may hold two. */
+static int add_standard_lines(weir_transfer *t)
+{
+    const weir_client *c = t->client;
+    int encoding = !has_line(t, "accept-encoding"), agent = !has_line(t, "user-agent");
+    const char *line = encoding && agent ? c->standard : encoding ? c->encodings : WEIR_HTTP_AGENT;
+    return encoding || agent ? weir__transfer_add_line(t, line) : 0;
 }
 
 static void set_lines(weir_transfer *t)
@@ -256,6 +265,7 @@ int weir__transfer_prepare(weir_transfer *t, const weir_request *r)
     t->redirects_left = r->max_redirects;
     t->fault = FAULT_NONE;
     t->status = 0;
+    t->is_plain = (uint8_t)r->at.is_plain;
     t->started = c->api->now(c->rt);
     t->origin = weir__origin_get(c, &r->at);
     if (t->origin == NULL)
@@ -272,6 +282,8 @@ int weir__transfer_prepare(weir_transfer *t, const weir_request *r)
         if (!has_line(t, "expect") && weir__transfer_add_line(t, "Expect:") != 0)
             return WEIR_ENOMEM;
     }
+    if (add_standard_lines(t) != 0)
+        return WEIR_ENOMEM;
     set_lines(t);
     if (set_method(t, custom, has_body) != CURLE_OK || set_tls(t, r) != CURLE_OK)
         return WEIR_ENOMEM;

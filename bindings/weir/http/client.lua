@@ -357,7 +357,7 @@ end
 local Response <const> = {}
 
 local function stream_of(response, op)
-  local x = response.exchange
+  local x = rawget(response, "exchange")
   if not x then
     core.misuse(op, "the response was not asked for with stream = true")
   end
@@ -380,14 +380,15 @@ end
 
 --- Give the connection up, if the body was not read to its end. Harmless otherwise.
 function Response:close()
-  if self.exchange then self.exchange:close() end
+  local x <const> = rawget(self, "exchange")
+  if x then x:close() end
 end
 
 --- The body, decoded; reads a streamed one to its end. Kind `protocol` if it is not JSON.
 ---@async
 ---@return any
 function Response:json()
-  local body = self.body
+  local body = rawget(self, "body")
   if not body then
     local pieces = {}
     for piece in self:chunks() do pieces[#pieces + 1] = piece end
@@ -396,7 +397,17 @@ function Response:json()
   return require("weir.json").decode(body)
 end
 
-curl.response.__index = Response
+-- The header lines that came become a table, and the version a field, when they are looked at.
+curl.response.__index = function(response, key)
+  if key == "headers" then
+    local headers <const> = curl.headers(response.head)
+    response.headers = headers
+    return headers
+  elseif key == "http_version" then
+    return response.head:match("^HTTP/([%d.]+)")
+  end
+  return Response[key]
+end
 curl.response.__close = Response.close
 
 -- --- clients ------------------------------------------------------------------------------------------
