@@ -219,6 +219,8 @@ int lwait_join_end(lua_State *L, ltask *t, weir_scope *s, lua_KFunction k, lua_K
 void lwait_outcome(lua_State *L, lcontext *ctx);
 /* A checkpoint of a task whose budget is spent; `k` calls lwait_outcome first, as after a wait. */
 int lwait_yield(lua_State *L, ltask *t, const char *op, lua_KFunction k, lua_KContext kctx);
+/* The same before an operation that may turn out not to wait: `f`, with the stack as it is. */
+int lwait_again(lua_State *L, ltask *t, const char *op, lua_CFunction f);
 /* Push one line: who, spawned where, waits in what. */
 void lwait_push_waits(lua_State *L, ltask *t);
 int lwait_raise_stuck(lua_State *L, lcontext *ctx, weir_graph *g);

@@ -121,6 +121,13 @@ static int body_ended(lua_State *L, int status, lua_KContext kctx)
     return lwait_join_end(L, ltask_current(ctx), &s->scope, children_ended, body);
 }
 
+/* Whether to take a checkpoint before the scope. A shield never does: it could not raise. */
+static ltask *spent(lua_State *L, const char *op)
+{
+    ltask *t = lwait_task(L, lcontext_here(L), op);
+    return weir_task_spend(&t->task) ? t : NULL;
+}
+
 /* Open a scope around the function at `fn` and the arguments after it, and call it. */
 static int scoped(lua_State *L, const char *op, int fn, uint64_t timeout, int is_shield,
                   int pass_scope, int collect, int options)
@@ -181,6 +188,9 @@ static int scoped(lua_State *L, const char *op, int fn, uint64_t timeout, int is
 
 int lscope_run(lua_State *L)
 {
+    ltask *t = spent(L, "weir.run");
+    if (t != NULL)
+        return lwait_again(L, t, "weir.run", lscope_run);
     return scoped(L, "weir.run", 1, WEIR_FOREVER, 0, 0, 0, 0);
 }
 
@@ -192,6 +202,9 @@ static int core_scope(lua_State *L)
     lcontext *ctx = lcontext_here(L);
     uint64_t timeout = WEIR_FOREVER;
     int collect = 0;
+    ltask *t = spent(L, "weir.scope");
+    if (t != NULL)
+        return lwait_again(L, t, "weir.scope", core_scope);
     if (lua_type(L, 1) != LUA_TTABLE) {
         lua_settop(L, 1);
         return scoped(L, "weir.scope", 1, WEIR_FOREVER, 0, 1, 0, 0);
@@ -215,6 +228,9 @@ static int core_scope(lua_State *L)
 static int core_timeout(lua_State *L)
 {
     uint64_t timeout = lcheck_seconds(L, 1, "weir.timeout", "seconds");
+    ltask *t = spent(L, "weir.timeout");
+    if (t != NULL)
+        return lwait_again(L, t, "weir.timeout", core_timeout);
     return scoped(L, "weir.timeout", 2, timeout, 0, 0, 0, 0);
 }
 

@@ -99,7 +99,7 @@ static int push_outcome(lua_State *L, ltask *t, int protect)
 static int timed_out(lua_State *L, int protect)
 {
     lua_pushboolean(L, 0);
-    lerror_push(L, "timeout", "task:await", "timed out");
+    lerror_push(L, "timeout", protect ? "task:pawait" : "task:await", "timed out");
     return protect ? 2 : lua_error(L);
 }
 
@@ -111,6 +111,17 @@ static int awaited(lua_State *L, int status, lua_KContext protect)
         return timed_out(L, (int)protect);
     lwait_outcome(L, ctx);
     return push_outcome(L, lua_touserdata(L, 1), (int)protect);
+}
+
+/* After a checkpoint: the outcome if it is there by now. */
+static int polled(lua_State *L, int status, lua_KContext protect)
+{
+    ltask *t = lua_touserdata(L, 1);
+    (void)status;
+    lwait_outcome(L, lcontext_here(L));
+    if (weir_task_has_ended(&t->task))
+        return push_outcome(L, t, (int)protect);
+    return timed_out(L, (int)protect);
 }
 
 static int await(lua_State *L, const char *op, int protect)
@@ -129,7 +140,8 @@ static int await(lua_State *L, const char *op, int protect)
     if (t->ctx != ctx)
         return lerror_raise(L, "misuse", op, "the task belongs to another runtime");
     if (timeout == 0)
-        return timed_out(L, protect);
+        return weir_task_spend(&self->task) ? lwait_yield(L, self, op, polled, protect)
+                                            : timed_out(L, protect);
     weir_task_join(ctx->rt, &t->task, &self->task.wait, protect, weir_after(ctx->rt, timeout));
     return lwait_park(L, self, awaited, protect);
 }

@@ -210,6 +210,18 @@ int lwait_yield(lua_State *L, ltask *t, const char *op, lua_KFunction k, lua_KCo
     return lwait_park(L, t, k, kctx);
 }
 
+static int again(lua_State *L, int status, lua_KContext f)
+{
+    (void)status;
+    lwait_outcome(L, lcontext_here(L));
+    return ((lua_CFunction)f)(L);
+}
+
+int lwait_again(lua_State *L, ltask *t, const char *op, lua_CFunction f)
+{
+    return lwait_yield(L, t, op, again, (lua_KContext)f);
+}
+
 /* --- waits without an object ---------------------------------------------------------- */
 
 static int done(lua_State *L, int status, lua_KContext kctx)
@@ -252,7 +264,7 @@ static int core_now(lua_State *L)
 /* --- weir.await: any callback API ------------------------------------------------------ */
 
 /* What `resume` and the waiting task share: userdata, upvalue of `resume`, on the task's stack.
- * User value 1: the packed values of resume. */
+ * User values: the packed values of resume; the task while it waits, which may die there. */
 typedef struct ltoken {
     lcontext *ctx;
     ltask *task;         /* who waits; NULL before it parks and once it went on */
@@ -345,6 +357,8 @@ static int awaited(lua_State *L, int status, lua_KContext kctx)
     (void)status;
     (void)kctx;
     k->task = NULL;
+    lua_pushnil(L);
+    lua_setiuservalue(L, 1, 2);
     if (ltask_current(ctx)->task.wait.status == WEIR_GRANTED)
         return push_values(L, 1);
     lua_settop(L, 2);
@@ -368,6 +382,8 @@ static int await_started(lua_State *L, int status, lua_KContext kctx)
         lerror_push_cancelled(L, "weir.await", t->task.current);
         return await_give_up(L);
     }
+    ltask_push(L, t);
+    lua_setiuservalue(L, 1, 2);
     weir_waiter_begin(ctx->rt, &t->task.wait, &await_ops, k, WEIR_FOREVER);
     k->task = t;
     k->generation = t->task.wait.generation;
@@ -380,9 +396,11 @@ static int core_await(lua_State *L)
 {
     lcontext *ctx = lcontext_here(L);
     lcheck_function(L, 1, "weir.await", "start");
-    lwait_enter(L, ctx, "weir.await");
+    ltask *t = lwait_enter(L, ctx, "weir.await");
     lua_settop(L, 1);
-    ltoken *k = lua_newuserdatauv(L, sizeof *k, 1);
+    if (weir_task_spend(&t->task)) /* before the start, so that nothing it gives is lost */
+        return lwait_again(L, t, "weir.await", core_await);
+    ltoken *k = lua_newuserdatauv(L, sizeof *k, 2);
     *k = (ltoken){.ctx = ctx, .n = -1};
     lua_insert(L, 1); /* token, start */
     lua_pushvalue(L, 1);

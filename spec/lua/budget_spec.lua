@@ -18,7 +18,6 @@ describe("the budget of a task", function()
       wrap = function() weir.wrap(function(callback) callback() end)() end,
       scope = function() weir.scope(function() end) end,
       timeout = function() weir.timeout(1, function() end) end,
-      shield = function() weir.shield(function() end) end,
       run = function() weir.run(function() end) end,
     }
   end
