@@ -437,6 +437,19 @@ static uint32_t acting(const some_of *s, unsigned n)
     return acts;
 }
 
+/* Does a way lead from `i` over those who cannot act back to `i`? */
+static int is_in_a_cycle(const some_of *s, unsigned n, uint32_t acts, unsigned i)
+{
+    uint32_t reach = s[i].from & ~acts, before;
+    do {
+        before = reach;
+        for (unsigned k = 0; k < n; k++)
+            if (reach >> k & 1)
+                reach |= s[k].from & ~acts;
+    } while (reach != before);
+    return (int)(reach >> i & 1);
+}
+
 static void random_graphs_match_a_fixed_point(void **state)
 {
     check_random r = {check_seed(41)};
@@ -460,6 +473,8 @@ static void random_graphs_match_a_fixed_point(void **state)
             weir_graph g;
             CHECK_INT(weir_graph_is_stuck(c->rt, &c->t[i], &g), !(acts >> i & 1));
             CHECK(g.n_cycle > 0 || (acts >> i & 1));
+            if (!(acts >> i & 1) && is_in_a_cycle(s, n, acts, i)) /* its own before others' */
+                CHECK(g.cycle[0] == &c->t[i]);
             CHECK(g.steps <= n * n); /* a round for each at most */
             stuck += !(acts >> i & 1);
             for (uint32_t m = 0; m < g.n_cycle && !(acts >> i & 1); m++) { /* a cycle it is */
