@@ -242,7 +242,7 @@ static int refused(lua_State *L, const weir_semaphore *s, int rc, uint32_t n, co
     lua_pushstring(L, s->name);
     lua_setfield(L, -2, "name");
     if (rc == WEIR_EOVERLOAD) {
-        lua_pushnumber(L, lseconds(weir_semaphore_retry_after(s)));
+        lua_pushnumber(L, lseconds(weir_semaphore_retry_after(s, n)));
         lua_setfield(L, -2, "retry_after");
     }
     if (rc == WEIR_ECLOSED) {

@@ -1,14 +1,13 @@
 /* sync/semaphore.c - the counting semaphore.
  *
- * One integer, `available`, one FIFO of waiters. Every way in which capacity comes free or the
- * head of the queue changes (release, a head that leaves, close) ends in serve(), the one place
- * that grants. The permit of a waiter is made before it queues, so that a grant cannot fail.
+ * One integer, `available`, one queue of waiters. Every way in which capacity comes free or the
+ * head of the queue changes (release, a head that leaves, a new priority) ends in serve(), the
+ * one place that grants to those who wait. The permit of a waiter is made before it queues, so
+ * that a grant cannot fail. Who waits in which order is semaphore_queue's.
  */
-#include <weir/semaphore.h>
+#include "semaphore_queue.h"
 
-#include "../sched/internal.h"
-
-static const weir_wait_ops acquire_ops, drain_ops;
+static const weir_wait_ops drain_ops, idle_ops, resized_ops;
 
 static void drop(weir_hold *h)
 {
@@ -31,6 +30,7 @@ int weir_semaphore_init(weir_runtime *rt, weir_semaphore *s, int64_t capacity, c
     weir_list_init(&s->holders);
     weir_list_init(&s->idle);
     s->max_waiting = UINT32_MAX;
+    s->aging = WEIR_SECOND;
     s->name = name;
     return 0;
 }
@@ -70,11 +70,36 @@ static void permit_free(weir_permit *p)
 static void hold(weir_semaphore *s, weir_permit *p)
 {
     s->available -= p->n;
+    s->held++;
     s->stats.grants++;
     p->since = s->rt->now;
     weir_list_push(&s->holders, &p->link);
     if (p->hold.holder != NULL)
         weir_list_push(&p->hold.holder->held, &p->hold.link);
+}
+
+/* Leave the queue and hold: `p` was granted. */
+static void grant(weir_semaphore *s, weir_permit *p)
+{
+    weir_waiter *w = p->waiter;
+    weir__queue_remove(s, p);
+    hold(s, p);
+    weir_waiter_settle(s->rt, w, WEIR_GRANTED);
+}
+
+static void count_pass(weir_semaphore *s, weir_permit *head)
+{
+    head->passed++;
+    s->stats.passes++;
+}
+
+/* Leave the queue with nothing. */
+static void turn_away(weir_semaphore *s, weir_permit *p, weir_status status)
+{
+    weir_waiter *w = p->waiter;
+    weir__queue_remove(s, p);
+    permit_free(p);
+    weir_waiter_settle(s->rt, w, status);
 }
 
 /* Why a request can not even queue, or 0. */
@@ -93,25 +118,75 @@ static int refuse(weir_semaphore *s, uint32_t n)
     return 0;
 }
 
+/* May a request be granted before it waits? */
+static weir_arrival arrival(const weir_semaphore *s, uint32_t n, int32_t priority)
+{
+    if (n > s->available)
+        return WEIR_ARRIVAL_WAIT;
+    return s->waiting == 0 ? WEIR_ARRIVAL_LEAD : weir__queue_arrival(s, priority);
+}
+
+static void hold_on_arrival(weir_semaphore *s, weir_permit *p, weir_arrival how)
+{
+    if (how == WEIR_ARRIVAL_PASS)
+        count_pass(s, weir__queue_head(s));
+    hold(s, p);
+}
+
+int weir_semaphore_take_ranked(weir_semaphore *s, weir_task *holder, uint32_t n, int32_t priority,
+                               weir_permit **out)
+{
+    int rc = refuse(s, n);
+    if (rc != 0)
+        return rc;
+    weir_arrival how = arrival(s, n, priority);
+    if (how == WEIR_ARRIVAL_WAIT)
+        return WEIR_EBUSY;
+    weir_permit *p = permit_new(s, holder, n);
+    if (p == NULL)
+        return WEIR_ENOMEM;
+    hold_on_arrival(s, p, how);
+    *out = p;
+    return 0;
+}
+
+int weir_semaphore_take(weir_semaphore *s, weir_task *holder, uint32_t n, weir_permit **out)
+{
+    return weir_semaphore_take_ranked(s, holder, n, 0, out);
+}
+
 int weir_semaphore_try(weir_semaphore *s, weir_task *holder, uint32_t n, weir_permit **out)
 {
-    int rc = weir_semaphore_take(s, holder, n, out);
+    int rc = weir_semaphore_take_ranked(s, holder, n, 0, out);
     if (rc == WEIR_EBUSY)
         s->stats.busy++;
     return rc;
 }
 
-int weir_semaphore_take(weir_semaphore *s, weir_task *holder, uint32_t n, weir_permit **out)
+int weir_semaphore_acquire_ranked(weir_semaphore *s, weir_task *holder, uint32_t n,
+                                  int32_t priority, weir_waiter *w, uint64_t deadline,
+                                  weir_permit **out)
 {
     int rc = refuse(s, n);
     if (rc != 0)
         return rc;
-    if (n > s->available || s->waiting > 0)
-        return WEIR_EBUSY;
+    weir_arrival how = arrival(s, n, priority);
+    if (how == WEIR_ARRIVAL_WAIT && s->waiting >= s->max_waiting) {
+        s->stats.overload++;
+        return WEIR_EOVERLOAD;
+    }
     weir_permit *p = permit_new(s, holder, n);
     if (p == NULL)
         return WEIR_ENOMEM;
-    hold(s, p);
+    weir_waiter_begin(s->rt, w, &weir__acquire_ops, p, deadline);
+    if (how == WEIR_ARRIVAL_WAIT) {
+        p->waiter = w;
+        weir__queue_push(s, p, priority);
+    } else {
+        /* It need not have waited; granted through the ready queue all the same. */
+        hold_on_arrival(s, p, how);
+        weir_waiter_settle(s->rt, w, WEIR_GRANTED);
+    }
     *out = p;
     return 0;
 }
@@ -119,85 +194,103 @@ int weir_semaphore_take(weir_semaphore *s, weir_task *holder, uint32_t n, weir_p
 int weir_semaphore_acquire(weir_semaphore *s, weir_task *holder, uint32_t n, weir_waiter *w,
                            uint64_t deadline, weir_permit **out)
 {
-    int rc = refuse(s, n);
-    if (rc != 0)
-        return rc;
-    if (s->waiting >= s->max_waiting) {
-        s->stats.overload++;
-        return WEIR_EOVERLOAD;
-    }
-    weir_permit *p = permit_new(s, holder, n);
-    if (p == NULL)
-        return WEIR_ENOMEM;
-    p->waiter = w;
-    weir_waiter_begin(s->rt, w, &acquire_ops, p, deadline);
-    if (s->waiting == 0 && n <= s->available) {
-        /* It need not have waited; granted through the ready queue all the same. */
-        p->waiter = NULL;
-        hold(s, p);
-        weir_waiter_settle(s->rt, w, WEIR_GRANTED);
-    } else {
-        s->waiting++;
-        s->stats.queued++;
-        weir_list_push(&s->queue, &w->link);
-    }
-    *out = p;
-    return 0;
+    return weir_semaphore_acquire_ranked(s, holder, n, 0, w, deadline, out);
 }
 
-static void dequeue(weir_semaphore *s, weir_waiter *w, weir_permit *p)
+static void wake_idle(weir_semaphore *s)
 {
-    weir_link_remove(&w->link);
-    p->waiter = NULL;
-    s->waiting--;
-    weir_histogram_record(&s->stats.wait, s->rt->now - p->since);
+    for (weir_link *k = weir_list_first(&s->idle), *next; k != NULL; k = next) {
+        weir_waiter *w = weir_container(k, weir_waiter, link);
+        next = weir_list_next(&s->idle, k);
+        if (s->available < (w->ops == &resized_ops ? 0 : s->capacity))
+            continue;
+        weir_link_remove(k);
+        weir_waiter_settle(s->rt, w, WEIR_GRANTED);
+    }
 }
 
-/* Grant from the head while it fits; then see whether a drain is complete. */
+/* Grant from the head while it fits, and behind it while it may be passed; then see who waits for
+ * permits to be back. */
 static void serve(weir_semaphore *s)
 {
-    weir_link *k;
-    while ((k = weir_list_first(&s->queue)) != NULL) {
-        weir_waiter *w = weir_container(k, weir_waiter, link);
-        weir_permit *p = w->object;
-        if (p->n > s->available)
+    weir_permit *p, *passer;
+    while ((p = weir__queue_head(s)) != NULL) {
+        if (p->n <= s->available) {
+            grant(s, p);
+            continue;
+        }
+        if (p->passed >= s->bypass || (passer = weir__queue_passer(s)) == NULL)
             break;
-        dequeue(s, w, p);
-        hold(s, p);
-        weir_waiter_settle(s->rt, w, WEIR_GRANTED);
+        count_pass(s, p);
+        grant(s, passer);
     }
-    if (s->available == s->capacity)
-        while ((k = weir_list_pop(&s->idle)) != NULL)
-            weir_waiter_settle(s->rt, weir_container(k, weir_waiter, link), WEIR_GRANTED);
+    if (!weir_list_is_empty(&s->idle))
+        wake_idle(s);
 }
 
 /* After something came back, or a head left, and the head does not fit: what is left out may be
  * held by tasks that wait for the head itself. Nobody parks here, so nobody else would ask. */
 static void check_head(weir_semaphore *s)
 {
-    weir_link *k;
+    weir_permit *p;
     weir_graph g;
-    while ((k = weir_list_first(&s->queue)) != NULL) {
-        weir_waiter *w = weir_container(k, weir_waiter, link);
-        weir_task *t = weir_waiter_task(w);
+    while ((p = weir__queue_head(s)) != NULL) {
+        weir_task *t = weir_waiter_task(p->waiter);
         if (t == NULL || !weir_graph_is_stuck(s->rt, t, &g))
             break;
-        weir_waiter_give_up(s->rt, w, WEIR_STUCK);
+        weir_waiter_give_up(s->rt, p->waiter, WEIR_STUCK);
     }
+}
+
+int weir_semaphore_set_priority(weir_semaphore *s, weir_waiter *w, int32_t priority)
+{
+    if (w->status != WEIR_PENDING || w->ops != &weir__acquire_ops || s->order == WEIR_ORDER_FIFO)
+        return WEIR_EINVAL;
+    weir_permit *p = w->object;
+    if (p->of != s)
+        return WEIR_EINVAL;
+    weir_heap_remove(&s->ranks, &p->node);
+    weir__queue_rank(s, p, priority);
+    serve(s);
+    check_head(s);
+    return 0;
+}
+
+/* --- permits ------------------------------------------------------------------------- */
+
+/* What the hold time of `p` tells retry_after: an eighth of the mean is new. */
+static void count_hold(weir_semaphore *s, const weir_permit *p)
+{
+    uint64_t ns = s->rt->now - p->since;
+    if (s->stats.hold.count == 0)
+        s->recent_hold = ns;
+    else
+        s->recent_hold += ns / 8 - s->recent_hold / 8;
+    weir_histogram_record(&s->stats.hold, ns);
+}
+
+static void end_permit(weir_semaphore *s, weir_permit *p)
+{
+    s->held--;
+    weir_link_remove(&p->link);
+    if (p->hold.holder != NULL)
+        weir_link_remove(&p->hold.link);
+    permit_free(p);
 }
 
 void weir_permit_release(weir_permit *p)
 {
     weir_semaphore *s = p->of;
-    weir_histogram_record(&s->stats.hold, s->rt->now - p->since);
-    s->available += p->n;
-    weir_link_remove(&p->link);
-    if (p->hold.holder != NULL)
-        weir_link_remove(&p->hold.link);
-    permit_free(p);
-    if (s->waiting > 0 || !weir_list_is_empty(&s->idle)) {
+    uint32_t n = p->n;
+    count_hold(s, p);
+    s->available += n;
+    end_permit(s, p);
+    if (s->waiting > 0) {
+        weir__semaphore_drained(s, n);
         serve(s);
         check_head(s);
+    } else if (!weir_list_is_empty(&s->idle)) {
+        wake_idle(s);
     }
 }
 
@@ -211,6 +304,35 @@ void weir_permit_transfer(weir_permit *p, weir_task *to)
     check_head(p->of);
 }
 
+int weir_permit_split(weir_permit *p, uint32_t n, weir_permit **out)
+{
+    if (p->waiter != NULL || n == 0 || n >= p->n)
+        return WEIR_EINVAL;
+    weir_permit *q = permit_new(p->of, p->hold.holder, n);
+    if (q == NULL)
+        return WEIR_ENOMEM;
+    p->n -= n;
+    q->since = p->since;
+    p->of->held++;
+    weir_link_insert(p->link.next, &q->link);
+    if (q->hold.holder != NULL)
+        weir_link_insert(p->hold.link.next, &q->hold.link);
+    *out = q;
+    return 0;
+}
+
+int weir_permit_merge(weir_permit *p, weir_permit *other)
+{
+    if (p == other || p->waiter != NULL || other->waiter != NULL || p->of != other->of ||
+        p->hold.holder != other->hold.holder)
+        return WEIR_EINVAL;
+    p->n += other->n;
+    end_permit(p->of, other);
+    return 0;
+}
+
+/* --- changes and ends ------------------------------------------------------------------ */
+
 int weir_semaphore_resize(weir_semaphore *s, int64_t capacity)
 {
     if (capacity <= 0 || capacity > UINT32_MAX)
@@ -218,46 +340,49 @@ int weir_semaphore_resize(weir_semaphore *s, int64_t capacity)
     s->available += capacity - s->capacity;
     s->capacity = capacity;
     for (weir_link *k = weir_list_first(&s->queue), *next; k != NULL; k = next) {
-        weir_waiter *w = weir_container(k, weir_waiter, link);
+        weir_permit *p = weir__queue_permit(k);
         next = weir_list_next(&s->queue, k);
-        if (((weir_permit *)w->object)->n > capacity) {
-            s->stats.impossible++;
-            weir_waiter_give_up(s->rt, w, WEIR_IMPOSSIBLE);
-            next = weir_list_first(&s->queue); /* what left may have let others in */
-        }
+        if (p->n <= capacity)
+            continue;
+        s->stats.impossible++;
+        turn_away(s, p, WEIR_IMPOSSIBLE);
     }
     serve(s);
     check_head(s);
     return 0;
 }
 
-uint64_t weir_semaphore_retry_after(const weir_semaphore *s)
-{
-    const weir_histogram *h = &s->stats.hold;
-    uint64_t mean = h->count > 0 ? h->sum / h->count : 0;
-    return mean * (s->waiting + 1u) / (uint64_t)s->capacity;
-}
-
 void weir_semaphore_close(weir_semaphore *s)
 {
     s->closed = 1;
     for (weir_link *k; (k = weir_list_first(&s->queue)) != NULL;) {
-        weir_waiter *w = weir_container(k, weir_waiter, link);
-        weir_permit *p = w->object;
-        dequeue(s, w, p);
-        permit_free(p);
         s->stats.closes++;
-        weir_waiter_settle(s->rt, w, WEIR_CLOSED);
+        turn_away(s, weir__queue_permit(k), WEIR_CLOSED);
     }
-    serve(s);
+}
+
+static void wait_idle(weir_semaphore *s, weir_waiter *w, const weir_wait_ops *ops,
+                      uint64_t deadline)
+{
+    weir_waiter_begin(s->rt, w, ops, s, deadline);
+    weir_list_push(&s->idle, &w->link);
+    wake_idle(s);
 }
 
 void weir_semaphore_drain(weir_semaphore *s, weir_waiter *w, uint64_t deadline)
 {
     s->draining = 1;
-    weir_waiter_begin(s->rt, w, &drain_ops, s, deadline);
-    weir_list_push(&s->idle, &w->link);
-    serve(s);
+    wait_idle(s, w, &drain_ops, deadline);
+}
+
+void weir_semaphore_idle(weir_semaphore *s, weir_waiter *w, uint64_t deadline)
+{
+    wait_idle(s, w, &idle_ops, deadline);
+}
+
+void weir_semaphore_resized(weir_semaphore *s, weir_waiter *w, uint64_t deadline)
+{
+    wait_idle(s, w, &resized_ops, deadline);
 }
 
 /* --- the hooks ------------------------------------------------------------------------ */
@@ -267,15 +392,15 @@ static void leave_acquire(weir_runtime *rt, weir_waiter *w)
     weir_permit *p = w->object;
     weir_semaphore *s = p->of;
     (void)rt;
-    dequeue(s, w, p);
+    weir__queue_remove(s, p);
     permit_free(p);
     if (w->status == WEIR_TIMEOUT)
         s->stats.timeouts++;
     else if (w->status == WEIR_CANCELED)
         s->stats.cancels++;
     serve(s); /* it may have been a head that did not fit, before one that does */
-    if (w->status != WEIR_STUCK && w->status != WEIR_IMPOSSIBLE)
-        check_head(s); /* for those two the loop that gives up asks, at its end */
+    if (w->status != WEIR_STUCK)
+        check_head(s); /* else the loop that gives up asks, at its end */
 }
 
 static void refund_acquire(weir_runtime *rt, weir_waiter *w)
@@ -284,83 +409,27 @@ static void refund_acquire(weir_runtime *rt, weir_waiter *w)
     weir_permit_release(w->object);
 }
 
-/* Enough must be able to come back, from what is free and from holders that can act; and nobody
- * is passed, so the head of the queue must be able to get its permits first. (Those between need
- * no look: each is asked about when it becomes the head.) */
-static int acquire_can_wake(weir_graph *g, weir_waiter *w)
-{
-    const weir_permit *wanted = w->object;
-    const weir_semaphore *s = wanted->of;
-    int64_t reach = s->available;
-    weir_waiter *head = weir_container(weir_list_first(&s->queue), weir_waiter, link);
-    weir_task *first = head != w ? weir_waiter_task(head) : NULL;
-    if (first != NULL && !weir_graph_can_act(g, first))
-        return 0;
-    for (weir_link *k = weir_list_first(&s->holders); k && reach < wanted->n;
-         k = weir_list_next(&s->holders, k)) {
-        weir_permit *p = weir_container(k, weir_permit, link);
-        if (p->hold.holder == NULL || weir_graph_can_act(g, p->hold.holder))
-            reach += p->n;
-    }
-    return reach >= wanted->n;
-}
-
 static const char *acquire_name(const weir_waiter *w)
 {
     return ((const weir_permit *)w->object)->of->name;
 }
 
-static void leave_drain(weir_runtime *rt, weir_waiter *w)
+static void leave_idle(weir_runtime *rt, weir_waiter *w)
 {
     (void)rt;
     weir_link_remove(&w->link);
 }
 
-/* Everything must come back: one holder that cannot act is enough to be stuck. */
-static int drain_can_wake(weir_graph *g, weir_waiter *w)
-{
-    const weir_semaphore *s = w->object;
-    for (weir_link *k = weir_list_first(&s->holders); k; k = weir_list_next(&s->holders, k)) {
-        weir_permit *p = weir_container(k, weir_permit, link);
-        if (p->hold.holder != NULL && !weir_graph_can_act(g, p->hold.holder))
-            return 0;
-    }
-    return 1;
-}
-
-static const char *drain_name(const weir_waiter *w)
+static const char *idle_name(const weir_waiter *w)
 {
     return ((const weir_semaphore *)w->object)->name;
 }
 
-static const weir_wait_ops acquire_ops = {"semaphore:acquire", leave_acquire, refund_acquire,
-                                          acquire_can_wake, acquire_name};
-static const weir_wait_ops drain_ops = {"semaphore:drain", leave_drain, NULL, drain_can_wake,
-                                        drain_name};
-
-int weir_semaphore_validate(const weir_semaphore *s)
-{
-    int64_t out = 0;
-    uint32_t waiting = 0;
-    for (weir_link *k = weir_list_first(&s->holders); k; k = weir_list_next(&s->holders, k)) {
-        const weir_permit *p = weir_container(k, weir_permit, link);
-        if (p->of != s || p->waiter != NULL || p->n == 0)
-            return __LINE__;
-        if ((p->hold.holder != NULL) != weir_link_is_linked(&p->hold.link))
-            return __LINE__;
-        out += p->n;
-    }
-    for (weir_link *k = weir_list_first(&s->queue); k; k = weir_list_next(&s->queue, k)) {
-        const weir_waiter *w = weir_container(k, weir_waiter, link);
-        const weir_permit *p = w->object;
-        if (w->status != WEIR_PENDING || p->of != s || p->waiter != w)
-            return __LINE__;
-        if (waiting++ == 0 && p->n <= s->available)
-            return __LINE__; /* a lost wake-up */
-    }
-    if (out + s->available != s->capacity || waiting != s->waiting)
-        return __LINE__;
-    if (s->closed && waiting > 0)
-        return __LINE__;
-    return 0;
-}
+const weir_wait_ops weir__acquire_ops = {"semaphore:acquire", leave_acquire, refund_acquire,
+                                         weir__acquire_can_wake, acquire_name};
+static const weir_wait_ops drain_ops = {"semaphore:drain", leave_idle, NULL, weir__idle_can_wake,
+                                        idle_name};
+static const weir_wait_ops idle_ops = {"semaphore:idle", leave_idle, NULL, weir__idle_can_wake,
+                                       idle_name};
+static const weir_wait_ops resized_ops = {"semaphore:resized", leave_idle, NULL,
+                                          weir__resized_can_wake, idle_name};

@@ -122,7 +122,7 @@ static int model_give_up(bed *b, int i, weir_status status)
     return 0;
 }
 
-/* Whom it makes impossible is told one by one, and each that leaves may let others in. */
+/* Whom it makes impossible leaves first, in order of arrival; then others may get in. */
 static int model_resize(bed *b, int64_t capacity)
 {
     if (capacity <= 0 || capacity > UINT32_MAX)
@@ -135,8 +135,9 @@ static int model_resize(bed *b, int64_t capacity)
             continue;
         }
         b->stats.impossible++;
-        model_give_up(b, b->queue[at], WEIR_IMPOSSIBLE);
-        at = 0;
+        int i = b->queue[at];
+        model_remove(b->queue, &b->n_queue, i);
+        model_settle(b, i, WEIR_IMPOSSIBLE);
     }
     model_serve(b);
     return 0;

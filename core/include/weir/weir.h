@@ -4,6 +4,7 @@
 #include <weir/env.h>
 #include <weir/error.h>
 #include <weir/graph.h>
+#include <weir/heap.h>
 #include <weir/histogram.h>
 #include <weir/list.h>
 #include <weir/loop.h>
