@@ -257,9 +257,11 @@ function fanout.quorum(n, list)
 end
 
 --- Iterate over outcomes as they come: `for index, ok, value_or_error in weir.iter{...} do`.
---- Leaving the loop cancels and joins the rest, by the loop's closing value. (Lua 5.4.4 closes
---- it only when the function returns, if the loop is left by `break` and a function inside it
---- captures a loop variable; with a function of its own around the loop that is prompt.)
+--- Leaving the loop cancels and joins the rest, by the loop's closing value. (Lua 5.4.4 does not
+--- close it if the loop is left by `break` while a function made inside captures a variable of
+--- the loop: the rest goes on, and the function around fails at its end with "attempt to call a
+--- nil value (metamethod 'close')". Leave such a loop by `return`, or keep what is captured in a
+--- `do ... end` inside it.)
 ---@async
 ---@param list (fun(): any)[]|weir.Task[]
 ---@return async fun(): integer?, boolean, any

@@ -65,6 +65,35 @@ describe("weir.iter", function()
     assert.is_true(cleaned)
   end))
 
+  it("cancels and joins the rest though functions capture the loop's variables", helper.virtual(function()
+    local cleaned, keep = 0, {}
+    local function works()
+      return {
+        function()
+          local _ <close> = helper.closing(function() cleaned = cleaned + 1 end)
+          weir.sleep(100)
+        end,
+        function() end,
+      }
+    end
+    local function returns()
+      for i in weir.iter(works()) do
+        keep[#keep + 1] = function() return i end
+        return keep[#keep]()
+      end
+    end
+    assert.equal(2, returns())
+    assert.equal(1, cleaned)
+    for i in weir.iter(works()) do -- Lua 5.4.4 needs the block, or it forgets to close
+      do
+        local index = i
+        keep[#keep + 1] = function() return index end
+      end
+      break
+    end
+    assert.equal(2, cleaned)
+  end))
+
   it("cancels and joins the rest when the loop raises, and passes that error", helper.virtual(function()
     local cleaned, mine = false, {}
     local ok, err = pcall(function()
