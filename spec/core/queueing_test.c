@@ -157,7 +157,8 @@ static void scales_with_the_variances(void **state)
     CHECK_CLOSE(r.n, load.rate * r.time, 1e-12);
     load.cv_arrival = load.cv_service = 0; /* a conveyor belt */
     CHECK_OK(weir_queueing_solve(&load, 1, &r));
-    CHECK(r.mean == 0 && r.delay == 0 && r.probability == 0 && weir_queueing_quantile(&r, 0.999) == 0);
+    CHECK(r.mean == 0 && r.delay == 0 && r.probability == 0 &&
+          weir_queueing_quantile(&r, 0.999) == 0);
     CHECK(weir_queueing_over(&r, 0) == 0);
 }
 
