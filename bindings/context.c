@@ -50,6 +50,7 @@ lcontext *lcontext_new(lua_State *L, lbox *box, weir_simulator *simulator)
     ctx->threads = threads;
     ctx->simulator = simulator;
     weir_list_init(&ctx->semaphores);
+    weir_list_init(&ctx->buckets);
     weir_list_init(&ctx->endings);
     if (simulator != NULL) {
         ctx->rt = weir_runtime_new(weir_simulator_env(simulator));
@@ -84,6 +85,7 @@ void lcontext_free(lua_State *L, lcontext *ctx)
         lguest_free(ctx);
     while ((k = weir_list_first(&ctx->semaphores)) != NULL)
         lsem_free(weir_container(k, lsem, link));
+    lbucket_free_all(ctx);
     luaL_unref(L, LUA_REGISTRYINDEX, ctx->tasks);
     luaL_unref(L, LUA_REGISTRYINDEX, ctx->threads);
     luaL_unref(L, LUA_REGISTRYINDEX, ctx->on_unhandled);
@@ -296,6 +298,8 @@ int luaopen_weir_core(lua_State *L)
     lrun_open(L);
     lsemaphore_open(L);
     llimit_open(L);
+    lbucket_open(L);
+    lreservation_open(L);
     lsimulator_open(L);
     lluv_open(L);
     lapi_open(L);

@@ -13,6 +13,7 @@
 #define WEIR_BINDINGS_CONTEXT_H
 #include <lauxlib.h>
 #include <lua.h>
+#include <math.h>
 #include <weir/weir.h>
 
 typedef enum ltype {
@@ -21,6 +22,8 @@ typedef enum ltype {
     LTYPE_SEMAPHORE,
     LTYPE_PERMIT,
     LTYPE_LIMIT,
+    LTYPE_BUCKET,
+    LTYPE_RESERVATION,
     LTYPE_SIMULATOR,
     LTYPE_COUNT
 } ltype;
@@ -47,6 +50,23 @@ typedef struct lsem {
     char name[];
 } lsem;
 
+#define LBUCKET_LIMITS 16
+
+/* A rate limit: core memory, because tickets may be out when the userdata is collected.
+ * `*owner` is the pointer in the userdata, NULL once either is gone. User value 1 of the
+ * userdata: the reason of the close. */
+typedef struct lbucket {
+    weir_link link; /* in ctx->buckets */
+    lcontext *ctx;
+    struct lbucket **owner;
+    weir_rate rate;
+    uint32_t first, listed; /* of `limit`: listed ones are first .. first + listed - 1; before */
+                            /* them rate= and burst=, after them window=, if given */
+    weir_rate_limit limit[LBUCKET_LIMITS];
+    size_t size;
+    char name[];
+} lbucket;
+
 /* A connector's clean-up. */
 typedef struct lending {
     weir_link link;
@@ -67,6 +87,7 @@ struct lcontext {
     lua_State *main;      /* the state's main thread */
     lua_State *from;      /* who drives: passed to lua_resume */
     int tasks, threads;   /* registry references: slot -> task, index -> coroutine */
+    weir_list buckets;    /* lbucket */
     weir_list semaphores; /* lsem */
     weir_list endings;    /* lending */
     lthread *idle;        /* stack of idle coroutines */
@@ -282,6 +303,30 @@ void lsem_free(lsem *s);
 int lsem_with(lua_State *L);
 /* Push the table of stats. */
 void lsem_push_stats(lua_State *L, const weir_semaphore *s);
+/* Push {count=, mean=, max=, p50=, p95=, p99=}, in seconds. */
+void lsem_push_histogram(lua_State *L, const weir_histogram *h);
+
+/* --- lbucket.c ---------------------------------------------------------------------------- */
+/* At the end of the runtime: every bucket of `ctx` with all that is in it. */
+void lbucket_free_all(lcontext *ctx);
+/* The bucket of the userdata at `index`, of this runtime; that at 1, whatever it is; or misuse. */
+lbucket *lbucket_of(lua_State *L, int index, const char *op);
+lbucket *lbucket_check(lua_State *L, const char *op);
+/* The number of tokens at `index`, 1 if there is none. */
+double lbucket_amount(lua_State *L, int index, const lbucket *b, const char *op);
+/* Raise for a refusal of `n`. The bucket's userdata is at 1. */
+int lbucket_refused(lua_State *L, lbucket *b, int rc, double n, const char *op);
+/* As lseconds, and infinite for WEIR_FOREVER. */
+static inline double lbucket_seconds(uint64_t ns)
+{
+    return ns == WEIR_FOREVER ? HUGE_VAL : lseconds(ns);
+}
+void lbucket_open(lua_State *L);
+
+/* --- lreservation.c ----------------------------------------------------------------------- */
+/* bucket:reserve([n]) -> reservation: a place in the queue, without waiting. */
+int lbucket_reserve(lua_State *L);
+void lreservation_open(lua_State *L);
 
 void ltask_open(lua_State *L);
 void lscope_open(lua_State *L);

@@ -8,8 +8,9 @@
 
 #include "context.h"
 
-const char *const ltype_names[LTYPE_COUNT] = {"weir.task",   "weir.scope", "weir.semaphore",
-                                              "weir.permit", "weir.limit", "weir.simulator"};
+const char *const ltype_names[LTYPE_COUNT] = {"weir.task",        "weir.scope",    "weir.semaphore",
+                                              "weir.permit",      "weir.limit",    "weir.bucket",
+                                              "weir.reservation", "weir.simulator"};
 
 void *ltest_object(lua_State *L, int index, const lbox *box, ltype type)
 {

@@ -71,7 +71,7 @@ lsem *lsem_check(lua_State *L, ltype type, const char *op)
     return of_userdata(L, 1, op);
 }
 
-static void push_histogram(lua_State *L, const weir_histogram *h)
+void lsem_push_histogram(lua_State *L, const weir_histogram *h)
 {
     static const struct {
         const char *name;
@@ -117,9 +117,9 @@ void lsem_push_stats(lua_State *L, const weir_semaphore *s)
     set_count(L, "impossible", (int64_t)s->stats.impossible);
     set_count(L, "overload", (int64_t)s->stats.overload);
     lua_setfield(L, -2, "rejects");
-    push_histogram(L, &s->stats.wait);
+    lsem_push_histogram(L, &s->stats.wait);
     lua_setfield(L, -2, "wait");
-    push_histogram(L, &s->stats.hold);
+    lsem_push_histogram(L, &s->stats.hold);
     lua_setfield(L, -2, "hold");
 }
 

@@ -35,6 +35,7 @@ local weir = {
   -- limits
   semaphore = core.semaphore,
   limit = core.limit,
+  bucket = core.bucket,
 }
 
 --- Make a waiting function of one that takes a callback as its last argument.

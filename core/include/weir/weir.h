@@ -1,6 +1,7 @@
 /* weir/weir.h - the whole C API of libweir. */
 #ifndef WEIR_H
 #define WEIR_H
+#include <weir/bucket.h>
 #include <weir/env.h>
 #include <weir/error.h>
 #include <weir/graph.h>
@@ -9,6 +10,7 @@
 #include <weir/list.h>
 #include <weir/loop.h>
 #include <weir/queueing.h>
+#include <weir/rate.h>
 #include <weir/runtime.h>
 #include <weir/scope.h>
 #include <weir/semaphore.h>
@@ -17,4 +19,5 @@
 #include <weir/timer.h>
 #include <weir/version.h>
 #include <weir/waiter.h>
+#include <weir/window.h>
 #endif
