@@ -75,7 +75,7 @@ local function facts(given, found)
   end
   line("load", "%s of %s each keep %s busy%s", show_rate(load.rate), show_time(load.service),
     plural(show_number(w.offered), "server"),
-    found.stable > 1 and (", so it takes %d at least"):format(found.stable) or "")
+    found.stable > 1 and (": %d at least"):format(found.stable) or "")
   if load.cv_arrival == 1 and load.cv_service == 1 then
     line("model", "Poisson arrivals, exponential service: exact (Erlang C)")
   else

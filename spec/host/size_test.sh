@@ -70,7 +70,7 @@ usage 'unknown option' -r 5 -s 1s -n 9 --many
 # --- a pool for a target -----------------------------------------------------------------------------
 run 0 --rate 1000 --service 5ms --target 'p99<20ms' --width 80
 has out '^7 servers keep p99 < 20ms$'
-has out 'so it takes 6 at least'
+has out 'busy: 6 at least'
 has out 'exact (Erlang C)'
 has out '32.4% of jobs wait; mean 810us, p50 0, p95 4.67ms, p99 8.7ms'
 has out '1000/s x 5.81ms = 5.81 in flight: 5 served, 0.81 waiting'
