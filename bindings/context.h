@@ -274,7 +274,8 @@ void ltask_unhandled(lua_State *L, lcontext *ctx, ltask *t, int index);
  * stack, and the failures that came beside it. The task must still be anchored. */
 void ltask_push_story(lua_State *L, ltask *t, int index);
 void ltask_push_site(lua_State *L, ltask *t);
-/* Push the results, or the error; returns how many. `index` is the task's; ended tasks only. */
+/* Push the results, or the error, always one; returns how many. `index` is the task's, which has
+ * ended. */
 int ltask_push_values(lua_State *L, int index, ltask *t);
 /* Push {ok=true, value=} or {ok=false, error=}. */
 void ltask_push_settled(lua_State *L, int index, ltask *t);

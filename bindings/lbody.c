@@ -153,8 +153,10 @@ static void finish_outside(lcontext *ctx, ltask *t)
     t->outcome = WEIR_TASK_FAILED;
     lua_pushcfunction(L, conclude_outside);
     lua_pushlightuserdata(L, t);
-    if (lua_pcall(L, 1, 0, 0) != LUA_OK)
+    if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
         lua_pop(L, 1);
+        t->n_values = 0; /* the arguments are no error */
+    }
     finish(ctx, t);
 }
 

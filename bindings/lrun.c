@@ -171,11 +171,8 @@ static int core_run(lua_State *L)
                             "the runtime runs already, and this is a callback, not a task; "
                             "weir.detach starts one");
     ltask *t = lrun_main(L, ctx, lua_gettop(L) - 1);
-    if (t->task.state == WEIR_TASK_DONE)
-        return ltask_push_values(L, -1, t);
-    if (ltask_push_values(L, -1, t) == 0)
-        lua_pushnil(L);
-    return lua_error(L);
+    int n = ltask_push_values(L, -1, t);
+    return t->task.state == WEIR_TASK_DONE ? n : lua_error(L);
 }
 
 /* weir.on_unhandled(fn or nil): fn(err, task) instead of the report on stderr; true from it also

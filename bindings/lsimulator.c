@@ -91,10 +91,6 @@ static int run_main(lua_State *L)
     int done = t->task.state == WEIR_TASK_DONE;
     lua_pushboolean(L, done);
     int n = ltask_push_values(L, -2, t);
-    if (!done && n == 0) {
-        lua_pushnil(L);
-        n = 1;
-    }
     if (!done) { /* the traceback, where it is known */
         lua_getfield(L, -3, "traceback");
         n++;

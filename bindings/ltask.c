@@ -8,8 +8,12 @@ int ltask_push_values(lua_State *L, int index, ltask *t)
     int n = t->n_values;
     index = lua_absindex(L, index);
     luaL_checkstack(L, n + 2, "too many results");
-    if (n == 0)
-        return 0;
+    if (n == 0) {
+        if (t->task.state == WEIR_TASK_DONE)
+            return 0;
+        lua_pushliteral(L, "not enough memory"); /* there was none to keep the error */
+        return 1;
+    }
     lua_getiuservalue(L, index, LTASK_VALUES);
     if (n == 1 || t->task.state != WEIR_TASK_DONE)
         return 1;
@@ -88,10 +92,6 @@ static int push_outcome(lua_State *L, ltask *t, int protect)
     if (protect)
         lua_pushboolean(L, done);
     int n = ltask_push_values(L, 1, t);
-    if (!done && n == 0) {
-        lua_pushnil(L);
-        n = 1;
-    }
     return done || protect ? n + protect : lua_error(L);
 }
 
