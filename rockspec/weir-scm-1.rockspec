@@ -76,6 +76,7 @@ build = {
     ["weir.http.server"] = "bindings/weir/http/server.lua",
     ["weir"] = "bindings/weir/init.lua",
     ["weir.json"] = "bindings/weir/json.lua",
+    ["weir.keyed"] = "bindings/weir/keyed.lua",
     ["weir.luv"] = "bindings/weir/luv.lua",
     ["weir.map"] = "bindings/weir/map.lua",
     ["weir.progress"] = "bindings/weir/progress.lua",
