@@ -253,10 +253,17 @@ static inline ltask *ltask_current(const lcontext *ctx)
 {
     return (ltask *)(void *)weir_current(ctx->rt);
 }
+/* A task that queues on a limit for its start, instead of being ready. */
+typedef struct ljob {
+    weir_semaphore *on;
+    uint32_t n; /* weight */
+    int32_t priority;
+    int name; /* stack index of its name; 0 is none */
+} ljob;
 /* Spawn from function and `nargs` arguments at the top (popped); pushes the task. 0 or a code
- * with nothing pushed. `on` queues it on a semaphore for its start, instead of being ready. */
+ * with nothing pushed. `job` may be NULL. */
 int ltask_spawn(lua_State *L, lcontext *ctx, int nargs, weir_scope *parent, uint32_t flags,
-                weir_semaphore *on);
+                const ljob *job);
 /* Raise for a refused spawn. */
 int ltask_refused(lua_State *L, const char *op, int code, const weir_scope *parent);
 void ltask_push(lua_State *L, ltask *t);
@@ -293,13 +300,9 @@ void lscope_abandon(lua_State *L, lscope *s);
 /* A child of a collecting scope ended; the task is at `index`. */
 void lscope_collect(lua_State *L, lscope *s, int index);
 
-/* --- lsemaphore.c ------------------------------------------------------------------------ */
-/* Make a semaphore and push its userdata of `type`. Raises. */
-lsem *lsem_new(lua_State *L, ltype type, uint32_t capacity, const char *name, const char *op);
-/* The semaphore of the userdata at 1, of this runtime, or misuse. */
-lsem *lsem_check(lua_State *L, ltype type, const char *op);
-int lsem_gc(lua_State *L);
+/* --- lsemaphore.c: the rest is in lsemaphore.h ------------------------------------------- */
 void lsem_free(lsem *s);
+<<<<<<< HEAD
 /* semaphore:with for any userdata over an lsem, checked by the caller. */
 int lsem_with(lua_State *L);
 /* Push the table of stats. */
@@ -328,6 +331,8 @@ void lbucket_open(lua_State *L);
 /* bucket:reserve([n]) -> reservation: a place in the queue, without waiting. */
 int lbucket_reserve(lua_State *L);
 void lreservation_open(lua_State *L);
+=======
+>>>>>>> f5339d6 (tmp)
 
 void ltask_open(lua_State *L);
 void lscope_open(lua_State *L);

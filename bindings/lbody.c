@@ -279,7 +279,7 @@ static void resume(weir_runtime *rt, weir_task *task)
 }
 
 int ltask_spawn(lua_State *L, lcontext *ctx, int nargs, weir_scope *parent, uint32_t flags,
-                weir_semaphore *on)
+                const ljob *job)
 {
     lua_Debug ar;
     int fn = lua_gettop(L) - nargs, rc;
@@ -309,17 +309,24 @@ int ltask_spawn(lua_State *L, lcontext *ctx, int nargs, weir_scope *parent, uint
         t->line = ar.currentline;
         lua_setiuservalue(L, -2, LTASK_EXTRA);
     }
+    if (job != NULL && job->name != 0) {
+        ltask_push_extra(L, t);
+        lua_pushvalue(L, job->name);
+        lua_setfield(L, -2, "name");
+        lua_pop(L, 1);
+    }
     lua_replace(L, fn);
     lua_settop(L, fn);
     t->slot = lcontext_anchor(L, ctx);
 
     /* From here nothing raises. */
-    if (on == NULL) {
+    if (job == NULL) {
         rc = weir_task_spawn(ctx->rt, &t->task, parent, resume, flags);
     } else {
         rc = weir_task_prepare(ctx->rt, &t->task, parent, resume, flags);
         if (rc == 0) {
-            rc = weir_semaphore_acquire(on, &t->task, 1, &t->task.wait, WEIR_FOREVER, &t->permit);
+            rc = weir_semaphore_acquire_ranked(job->on, &t->task, job->n, job->priority,
+                                               &t->task.wait, WEIR_FOREVER, &t->permit);
             if (rc != 0)
                 weir_task_finish(ctx->rt, &t->task, WEIR_TASK_CANCELLED);
         }

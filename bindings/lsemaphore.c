@@ -1,13 +1,12 @@
-/* bindings/lsemaphore.c - weir.semaphore and its permits.
+/* bindings/lsemaphore.c - weir.semaphore: what waits, and what ends it.
  *
  * with() keeps its permit in the continuation's context and allocates nothing; acquire() makes
- * the permit's userdata before it asks, so that a grant always has where to go. A permit handle
- * compares the generation of the core's record: it can be dropped, kept too long or used twice
- * without harm.
+ * the permit's userdata (lpermit.c) before it asks, so that a grant always has where to go.
+ * A limit is the same object under another type: lsemaphore.h has what llimit.c takes from here.
  */
 #include <string.h>
 
-#include "context.h"
+#include "lsemaphore.h"
 
 /* --- the object ----------------------------------------------------------------------------- */
 
@@ -19,9 +18,10 @@ void lsem_free(lsem *s)
     weir_alloc(s->ctx->rt, s, s->size, 0);
 }
 
-lsem *lsem_new(lua_State *L, ltype type, uint32_t capacity, const char *name, const char *op)
+lsem *lsem_new(lua_State *L, ltype type, const lsem_options *options, const char *op)
 {
     lcontext *ctx = lcontext_here(L);
+    const char *name = options->name;
     size_t size = sizeof(lsem) + (name != NULL ? strlen(name) + 1 : 0);
     lsem **box = lua_newuserdatauv(L, sizeof *box, 1);
     *box = NULL;
@@ -34,7 +34,10 @@ lsem *lsem_new(lua_State *L, ltype type, uint32_t capacity, const char *name, co
     s->size = size;
     if (name != NULL)
         memcpy(s->name, name, strlen(name) + 1);
-    weir_semaphore_init(ctx->rt, &s->sem, capacity, name != NULL ? s->name : NULL);
+    weir_semaphore_init(ctx->rt, &s->sem, options->n, name != NULL ? s->name : NULL);
+    weir_semaphore_set_order(&s->sem, options->order, options->aging);
+    s->sem.max_waiting = options->max_waiting;
+    s->sem.bypass = options->bypass;
     weir_list_push(&ctx->semaphores, &s->link);
     s->owner = box;
     *box = s;
@@ -98,7 +101,7 @@ static void set_count(lua_State *L, const char *name, int64_t value)
 
 void lsem_push_stats(lua_State *L, const weir_semaphore *s)
 {
-    lua_createtable(L, 0, 9);
+    lua_createtable(L, 0, 12);
     if (s->name != NULL) {
         lua_pushstring(L, s->name);
         lua_setfield(L, -2, "name");
@@ -109,6 +112,10 @@ void lsem_push_stats(lua_State *L, const weir_semaphore *s)
     set_count(L, "waiting", s->waiting);
     set_count(L, "grants", (int64_t)s->stats.grants);
     set_count(L, "queued", (int64_t)s->stats.queued);
+    set_count(L, "bypassed", (int64_t)s->stats.passes);
+    set_count(L, "queued_weight", s->wanted);
+    lua_pushnumber(L, lseconds(weir_semaphore_oldest_wait(s)));
+    lua_setfield(L, -2, "oldest_wait");
     lua_createtable(L, 0, 6);
     set_count(L, "timeout", (int64_t)s->stats.timeouts);
     set_count(L, "cancelled", (int64_t)s->stats.cancels);
@@ -123,112 +130,10 @@ void lsem_push_stats(lua_State *L, const weir_semaphore *s)
     lua_setfield(L, -2, "hold");
 }
 
-/* --- permits ---------------------------------------------------------------------------------- */
-
-/* User value 1: the semaphore's userdata, which says whether the runtime is still there. */
-typedef struct lpermit {
-    weir_permit *permit; /* valid while the generation matches */
-    uint32_t generation;
-    uint32_t n;
-} lpermit;
-
-static lpermit *push_permit(lua_State *L, uint32_t n)
-{
-    lpermit *p = lua_newuserdatauv(L, sizeof *p, 1);
-    p->permit = NULL;
-    p->generation = 0;
-    p->n = n;
-    lcontext_set_type(L, lbox_here(L), LTYPE_PERMIT);
-    lua_pushvalue(L, 1);
-    lua_setiuservalue(L, -2, 1);
-    return p;
-}
-
-static void take(lpermit *p, weir_permit *permit)
-{
-    p->permit = permit;
-    p->generation = permit->generation;
-}
-
-static int is_held(lua_State *L, int index, const lpermit *p)
-{
-    lua_getiuservalue(L, index, 1);
-    lsem **s = lua_touserdata(L, -1);
-    lua_pop(L, 1);
-    return p->permit != NULL && s != NULL && *s != NULL && p->permit->generation == p->generation &&
-           p->permit->waiter == NULL;
-}
-
-/* The permit at 1, held by the running task, or misuse. */
-static lpermit *check_mine(lua_State *L, const char *op)
-{
-    lpermit *p = lcheck_object(L, 1, LTYPE_PERMIT, op);
-    if (!is_held(L, 1, p))
-        lerror_raise(L, "misuse", op, "the permit was released already");
-    weir_task *t = weir_current(lcontext_here(L)->rt);
-    if (p->permit->hold.holder != t) {
-        ltask *holder = (ltask *)(void *)p->permit->hold.holder;
-        if (holder == NULL)
-            lua_pushliteral(L, "nobody");
-        else
-            ltask_push_name(L, holder);
-        lerror_raise(L, "misuse", op, "the permit is held by %s, not by this task",
-                     lua_tostring(L, -1));
-    }
-    return p;
-}
-
-static int permit_release(lua_State *L)
-{
-    lpermit *p = check_mine(L, "permit:release");
-    weir_permit_release(p->permit);
-    return 0;
-}
-
-/* At the end of a `local p <close>`: harmless if it was released. */
-static int permit_close(lua_State *L)
-{
-    lpermit *p = lcheck_object(L, 1, LTYPE_PERMIT, "permit:close");
-    if (is_held(L, 1, p))
-        weir_permit_release(check_mine(L, "permit:close")->permit);
-    return 0;
-}
-
-/* permit:transfer(task): from now on that task holds it and may release it. */
-static int permit_transfer(lua_State *L)
-{
-    lpermit *p = check_mine(L, "permit:transfer");
-    ltask *to = ltest_object(L, 2, lbox_here(L), LTYPE_TASK);
-    if (to == NULL)
-        return lcheck_fail(L, "permit:transfer", "task", "a task", 2);
-    if (weir_task_has_ended(&to->task))
-        return lerror_raise(L, "misuse", "permit:transfer", "the task has ended");
-    if (to->ctx != lcontext_here(L))
-        return lerror_raise(L, "misuse", "permit:transfer", "the task is of another runtime");
-    weir_permit_transfer(p->permit, &to->task);
-    return 0;
-}
-
-static int permit_index(lua_State *L)
-{
-    lpermit *p = lua_touserdata(L, 1);
-    if (lcontext_push_method(L) != LUA_TNIL)
-        return 1;
-    const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
-    if (strcmp(key, "n") == 0)
-        lua_pushinteger(L, p->n);
-    else if (strcmp(key, "held") == 0)
-        lua_pushboolean(L, is_held(L, 1, p));
-    else
-        return lerror_raise(L, "misuse", "permit", "no field '%s'", key);
-    return 1;
-}
-
 /* --- acquire ------------------------------------------------------------------------------------
  */
 
-/* Raise for a refusal. */
-static int refused(lua_State *L, const weir_semaphore *s, int rc, uint32_t n, const char *op)
+int lsem_refused(lua_State *L, const weir_semaphore *s, int rc, uint32_t n, const char *op)
 {
     if (rc == WEIR_EIMPOSSIBLE)
         lerror_push(L, "impossible", op, "%I permits asked of a capacity of %I", (lua_Integer)n,
@@ -260,7 +165,7 @@ static void outcome(lua_State *L, lcontext *ctx)
         return;
     lsem *s = *(lsem **)lua_touserdata(L, 1);
     if (w->status == WEIR_CLOSED)
-        refused(L, &s->sem, WEIR_ECLOSED, 0, "semaphore:acquire");
+        lsem_refused(L, &s->sem, WEIR_ECLOSED, 0, "semaphore:acquire");
     if (w->status == WEIR_TIMEOUT) {
         lerror_push(L, "timeout", "semaphore:acquire", "timed out; %I of %I held, %I waiting",
                     (lua_Integer)(s->sem.capacity - s->sem.available), (lua_Integer)s->sem.capacity,
@@ -281,42 +186,66 @@ static int acquired(lua_State *L, int status, lua_KContext kctx)
     return 1; /* the permit, on top since before the wait */
 }
 
+int32_t lsem_check_priority(lua_State *L, int index, const weir_semaphore *s, const char *op)
+{
+    if (lua_isnil(L, index))
+        return 0;
+    int is = 0;
+    lua_Integer p = 0;
+    if (lua_type(L, index) == LUA_TNUMBER)
+        p = lua_tointegerx(L, index, &is);
+    if (!is || p < INT32_MIN || p > INT32_MAX)
+        lcheck_fail(L, op, "priority", "an integer of 32 bits", index);
+    if (s->order != WEIR_ORDER_PRIORITY)
+        lerror_raise(L, "misuse", op,
+                     "'priority' needs order = \"priority\", this one is first "
+                     "come, first served");
+    return (int32_t)p;
+}
+
 /* Stack: semaphore, n, options. */
 static int acquire_now(lua_State *L, int status, lua_KContext kctx)
 {
     static const char op[] = "semaphore:acquire";
     lcontext *ctx = lcontext_here(L);
     weir_permit *permit = NULL;
+    int32_t priority = 0;
     (void)kctx;
     if (status == LUA_YIELD)
         lwait_outcome(L, ctx);
     lsem *s = of_userdata(L, 1, op);
     uint32_t n = (uint32_t)lua_tointeger(L, 2);
     ltask *t = lwait_task(L, ctx, op);
-    lua_settop(L, 3);
     uint64_t timeout = lcheck_timeout(L, 3, op, "timeout");
-    lpermit *p = push_permit(L, n);
-    int rc = weir_semaphore_take(&s->sem, &t->task, n, &permit);
+    if (lua_istable(L, 3)) {
+        lua_getfield(L, 3, "priority");
+        priority = lsem_check_priority(L, 4, &s->sem, op);
+    }
+    lua_settop(L, 3);
+    lpermit *p = lpermit_push(L, 1, n);
+    int rc = weir_semaphore_take_ranked(&s->sem, &t->task, n, priority, &permit);
     if (rc == 0) {
-        take(p, permit);
+        lpermit_take(p, permit);
         return 1;
     }
     if (rc != WEIR_EBUSY)
-        return refused(L, &s->sem, rc, n, op);
+        return lsem_refused(L, &s->sem, rc, n, op);
     lwait_enter(L, ctx, op);
-    if (timeout == 0)
+    if (timeout == 0) {
+        s->sem.stats.timeouts++;
         return lerror_raise(L, "timeout", op, "no permit is free");
-    rc = weir_semaphore_acquire(&s->sem, &t->task, n, &t->task.wait, weir_after(ctx->rt, timeout),
-                                &permit);
+    }
+    rc = weir_semaphore_acquire_ranked(&s->sem, &t->task, n, priority, &t->task.wait,
+                                       weir_after(ctx->rt, timeout), &permit);
     if (rc != 0)
-        return refused(L, &s->sem, rc, n, op);
-    take(p, permit);
+        return lsem_refused(L, &s->sem, rc, n, op);
+    lpermit_take(p, permit);
     return lwait_park(L, t, acquired, 0);
 }
 
-static const char *const acquire_options[] = {"timeout", NULL};
+static const char *const acquire_options[] = {"timeout", "priority", NULL};
 
-/* semaphore:acquire([n,] [{timeout=}]) -> permit */
+/* semaphore:acquire([n,] [{timeout=, priority=}]) -> permit */
 static int semaphore_acquire(lua_State *L)
 {
     static const char op[] = "semaphore:acquire";
@@ -349,10 +278,10 @@ static int semaphore_try_acquire(lua_State *L)
     uint32_t n = lua_isnoneornil(L, 2) ? 1 : lcheck_count(L, 2, op, "n");
     ltask *t = lwait_task(L, lcontext_here(L), op);
     weir_permit *permit = NULL;
-    lpermit *p = push_permit(L, n);
+    lpermit *p = lpermit_push(L, 1, n);
     int rc = weir_semaphore_try(&s->sem, &t->task, n, &permit);
     if (rc == 0) {
-        take(p, permit);
+        lpermit_take(p, permit);
         return 1;
     }
     if (rc == WEIR_ENOMEM)
@@ -401,11 +330,11 @@ static int with_now(lua_State *L, lcontext *ctx, lsem *s, uint32_t n)
     if (rc == 0)
         return with_body(L, permit);
     if (rc != WEIR_EBUSY)
-        return refused(L, &s->sem, rc, n, op);
+        return lsem_refused(L, &s->sem, rc, n, op);
     lwait_enter(L, ctx, op);
     rc = weir_semaphore_acquire(&s->sem, &t->task, n, &t->task.wait, WEIR_FOREVER, &permit);
     if (rc != 0)
-        return refused(L, &s->sem, rc, n, op);
+        return lsem_refused(L, &s->sem, rc, n, op);
     return lwait_park(L, t, with_granted, (lua_KContext)permit);
 }
 
@@ -479,7 +408,7 @@ static int semaphore_resize(lua_State *L)
     return 0;
 }
 
-static int drained(lua_State *L, int status, lua_KContext kctx)
+static int waited(lua_State *L, int status, lua_KContext kctx)
 {
     (void)status;
     (void)kctx;
@@ -487,15 +416,56 @@ static int drained(lua_State *L, int status, lua_KContext kctx)
     return 0;
 }
 
+int lsem_wait(lua_State *L, lsem *s, const char *op, lua_CFunction self, int is_over,
+              void (*begin)(weir_semaphore *, weir_waiter *, uint64_t))
+{
+    uint64_t timeout = lcheck_timeout(L, 2, op, "timeout");
+    ltask *t = lwait_task(L, s->ctx, op);
+    if (is_over)
+        return weir_task_spend(&t->task) ? lwait_again(L, t, op, self) : 0;
+    lwait_enter(L, s->ctx, op);
+    begin(&s->sem, &t->task.wait, weir_after(s->ctx->rt, timeout));
+    return lwait_park(L, t, waited, 0);
+}
+
 /* semaphore:drain([timeout]): refuses new requests, serves those queued, waits until every permit
  * is back. */
 static int semaphore_drain(lua_State *L)
 {
-    lsem *s = lsem_check(L, LTYPE_SEMAPHORE, "semaphore:drain");
-    uint64_t timeout = lcheck_timeout(L, 2, "semaphore:drain", "timeout");
-    ltask *t = lwait_enter(L, s->ctx, "semaphore:drain");
-    weir_semaphore_drain(&s->sem, &t->task.wait, weir_after(s->ctx->rt, timeout));
-    return lwait_park(L, t, drained, 0);
+    static const char op[] = "semaphore:drain";
+    lsem *s = lsem_check(L, LTYPE_SEMAPHORE, op);
+    int is_back = s->sem.available == s->sem.capacity;
+    lcheck_timeout(L, 2, op, "timeout");
+    lwait_task(L, s->ctx, op);
+    if (is_back)
+        s->sem.draining = 1;
+    return lsem_wait(L, s, op, semaphore_drain, is_back, weir_semaphore_drain);
+}
+
+/* semaphore:resized([timeout]): waits until no more is held than the capacity. */
+static int semaphore_resized(lua_State *L)
+{
+    static const char op[] = "semaphore:resized";
+    lsem *s = lsem_check(L, LTYPE_SEMAPHORE, op);
+    return lsem_wait(L, s, op, semaphore_resized, s->sem.available >= 0, weir_semaphore_resized);
+}
+
+int lsem_set_priority(lua_State *L, lsem *s, const char *op)
+{
+    ltask *t = ltest_object(L, 2, lbox_here(L), LTYPE_TASK);
+    if (t == NULL)
+        return lcheck_fail(L, op, "task", "a task", 2);
+    if (lua_isnoneornil(L, 3))
+        return lcheck_fail(L, op, "priority", "an integer of 32 bits", 3);
+    int32_t priority = lsem_check_priority(L, 3, &s->sem, op);
+    lua_pushboolean(L, weir_semaphore_set_priority(&s->sem, &t->task.wait, priority) == 0);
+    return 1;
+}
+
+static int semaphore_set_priority(lua_State *L)
+{
+    static const char op[] = "semaphore:set_priority";
+    return lsem_set_priority(L, lsem_check(L, LTYPE_SEMAPHORE, op), op);
 }
 
 static int semaphore_stats(lua_State *L)
@@ -535,32 +505,71 @@ static int semaphore_tostring(lua_State *L)
     return 1;
 }
 
-static const char *const semaphore_options[] = {"permits", "name", "max_waiting", NULL};
+/* --- options ---------------------------------------------------------------------------- */
 
-/* weir.semaphore(n) or weir.semaphore{permits=, name=, max_waiting=} */
+/* Field `name` of the table at 1: an integer >= 0, `none` if it is nil. */
+static uint32_t check_optional(lua_State *L, const char *op, const char *name, uint32_t none)
+{
+    uint32_t n = none;
+    if (lua_getfield(L, 1, name) != LUA_TNIL) {
+        int is = 0;
+        if (lua_type(L, -1) == LUA_TNUMBER && lua_tointegerx(L, -1, &is) == 0 && is)
+            n = 0;
+        else
+            n = lcheck_count(L, -1, op, name);
+    }
+    lua_pop(L, 1);
+    return n;
+}
+
+static void check_order(lua_State *L, const char *op, lsem_options *out)
+{
+    if (lua_getfield(L, 1, "order") != LUA_TNIL) {
+        const char *order = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+        if (strcmp(order, "priority") == 0)
+            out->order = WEIR_ORDER_PRIORITY;
+        else if (strcmp(order, "fifo") != 0)
+            lcheck_fail(L, op, "order", "\"fifo\" or \"priority\"", -1);
+    }
+    if (lua_getfield(L, 1, "aging") != LUA_TNIL) {
+        out->aging = lcheck_seconds(L, -1, op, "aging");
+        if (out->aging == 0)
+            lcheck_fail(L, op, "aging", "a number of seconds > 0", -1);
+        if (out->order != WEIR_ORDER_PRIORITY)
+            lerror_raise(L, "misuse", op, "'aging' needs order = \"priority\"");
+    }
+    lua_pop(L, 2);
+}
+
+void lsem_check_options(lua_State *L, const char *op, const char *count, lsem_options *out)
+{
+    const char *const known[] = {count, "name", "max_waiting", "bypass", "order", "aging", NULL};
+    *out = (lsem_options){.max_waiting = UINT32_MAX, .aging = WEIR_SECOND};
+    lua_settop(L, 1);
+    if (!lua_istable(L, 1)) {
+        out->n = lcheck_count(L, 1, op, count);
+        return;
+    }
+    lcheck_options(L, 1, op, known);
+    if (lua_getfield(L, 1, "name") != LUA_TNIL) {
+        if (lua_type(L, -1) != LUA_TSTRING)
+            lcheck_fail(L, op, "name", "a string", -1);
+        out->name = lua_tostring(L, -1); /* stays on the stack */
+    }
+    out->max_waiting = check_optional(L, op, "max_waiting", UINT32_MAX);
+    out->bypass = check_optional(L, op, "bypass", 0);
+    check_order(L, op, out);
+    lua_getfield(L, 1, count);
+    out->n = lcheck_count(L, -1, op, count);
+}
+
+/* weir.semaphore(n) or weir.semaphore{permits=, name=, max_waiting=, bypass=, order=, aging=} */
 static int core_semaphore(lua_State *L)
 {
     static const char op[] = "weir.semaphore";
-    uint32_t max_waiting = UINT32_MAX;
-    const char *name = NULL;
-    lua_settop(L, 1);
-    if (lua_istable(L, 1)) {
-        lcheck_options(L, 1, op, semaphore_options);
-        if (lua_getfield(L, 1, "name") != LUA_TNIL) {
-            if (lua_type(L, -1) != LUA_TSTRING)
-                return lcheck_fail(L, op, "name", "a string", -1);
-            name = lua_tostring(L, -1);
-        }
-        if (lua_getfield(L, 1, "max_waiting") != LUA_TNIL) {
-            if (lua_isinteger(L, -1) && lua_tointeger(L, -1) == 0)
-                max_waiting = 0;
-            else
-                max_waiting = lcheck_count(L, -1, op, "max_waiting");
-        }
-        lua_getfield(L, 1, "permits");
-    }
-    uint32_t n = lcheck_count(L, -1, op, "permits");
-    lsem_new(L, LTYPE_SEMAPHORE, n, name, op)->sem.max_waiting = max_waiting;
+    lsem_options options;
+    lsem_check_options(L, op, "permits", &options);
+    lsem_new(L, LTYPE_SEMAPHORE, &options, op);
     return 1;
 }
 
@@ -572,20 +581,17 @@ static const luaL_Reg methods[] = {{"acquire", semaphore_acquire},
                                    {"resize", semaphore_resize},
                                    {"close", semaphore_close},
                                    {"drain", semaphore_drain},
+                                   {"resized", semaphore_resized},
+                                   {"set_priority", semaphore_set_priority},
                                    {"stats", semaphore_stats},
                                    {NULL, NULL}};
 static const luaL_Reg meta[] = {{"__index", semaphore_index},
                                 {"__tostring", semaphore_tostring},
                                 {"__gc", lsem_gc},
                                 {NULL, NULL}};
-static const luaL_Reg permit_methods[] = {
-    {"release", permit_release}, {"transfer", permit_transfer}, {NULL, NULL}};
-static const luaL_Reg permit_meta[] = {
-    {"__index", permit_index}, {"__close", permit_close}, {NULL, NULL}};
-
 void lsemaphore_open(lua_State *L)
 {
     lcontext_set_functions(L, functions);
     lcontext_new_type(L, LTYPE_SEMAPHORE, methods, meta);
-    lcontext_new_type(L, LTYPE_PERMIT, permit_methods, permit_meta);
+    lpermit_open(L);
 }

@@ -36,6 +36,7 @@ build = {
         "bindings/lerror.c",
         "bindings/llimit.c",
         "bindings/lluv.c",
+        "bindings/lpermit.c",
         "bindings/lqueueing.c",
         "bindings/lreservation.c",
         "bindings/lrun.c",

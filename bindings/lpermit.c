@@ -1,0 +1,154 @@
+/* bindings/lpermit.c - permits: handles of what a task holds of a semaphore.
+ *
+ * A handle compares the generation of the core's record: it can be dropped, kept too long or used
+ * twice without harm, and only the task that holds the permit may give it back.
+ */
+#include <string.h>
+
+#include "lsemaphore.h"
+
+/* User value 1: the semaphore's userdata, which says whether the runtime is still there. */
+struct lpermit {
+    weir_permit *permit; /* valid while the generation matches */
+    uint32_t generation;
+    uint32_t n;
+};
+
+lpermit *lpermit_push(lua_State *L, int index, uint32_t n)
+{
+    index = lua_absindex(L, index);
+    lpermit *p = lua_newuserdatauv(L, sizeof *p, 1);
+    p->permit = NULL;
+    p->generation = 0;
+    p->n = n;
+    lcontext_set_type(L, lbox_here(L), LTYPE_PERMIT);
+    lua_pushvalue(L, index);
+    lua_setiuservalue(L, -2, 1);
+    return p;
+}
+
+void lpermit_take(lpermit *p, weir_permit *permit)
+{
+    p->permit = permit;
+    p->generation = permit->generation;
+}
+
+static int is_held(lua_State *L, int index, const lpermit *p)
+{
+    lua_getiuservalue(L, index, 1);
+    lsem **s = lua_touserdata(L, -1);
+    lua_pop(L, 1);
+    return p->permit != NULL && s != NULL && *s != NULL && p->permit->generation == p->generation &&
+           p->permit->waiter == NULL;
+}
+
+/* The permit at `index`, held by the running task, or misuse. */
+static lpermit *check_mine(lua_State *L, int index, const char *op)
+{
+    lpermit *p = ltest_object(L, index, lbox_here(L), LTYPE_PERMIT);
+    if (p == NULL)
+        lcheck_fail(L, op, index == 1 ? "self" : "other", "a permit", index);
+    if (!is_held(L, index, p))
+        lerror_raise(L, "misuse", op, "the permit was released already");
+    weir_task *t = weir_current(lcontext_here(L)->rt);
+    if (p->permit->hold.holder != t) {
+        ltask *holder = (ltask *)(void *)p->permit->hold.holder;
+        if (holder == NULL)
+            lua_pushliteral(L, "nobody");
+        else
+            ltask_push_name(L, holder);
+        lerror_raise(L, "misuse", op, "the permit is held by %s, not by this task",
+                     lua_tostring(L, -1));
+    }
+    return p;
+}
+
+static int permit_release(lua_State *L)
+{
+    lpermit *p = check_mine(L, 1, "permit:release");
+    weir_permit_release(p->permit);
+    return 0;
+}
+
+/* At the end of a `local p <close>`: harmless if it was released. */
+static int permit_close(lua_State *L)
+{
+    lpermit *p = lcheck_object(L, 1, LTYPE_PERMIT, "permit:close");
+    if (is_held(L, 1, p))
+        weir_permit_release(check_mine(L, 1, "permit:close")->permit);
+    return 0;
+}
+
+/* permit:transfer(task): from now on that task holds it and may release it. */
+static int permit_transfer(lua_State *L)
+{
+    lpermit *p = check_mine(L, 1, "permit:transfer");
+    ltask *to = ltest_object(L, 2, lbox_here(L), LTYPE_TASK);
+    if (to == NULL)
+        return lcheck_fail(L, "permit:transfer", "task", "a task", 2);
+    if (weir_task_has_ended(&to->task))
+        return lerror_raise(L, "misuse", "permit:transfer", "the task has ended");
+    if (to->ctx != lcontext_here(L))
+        return lerror_raise(L, "misuse", "permit:transfer", "the task is of another runtime");
+    weir_permit_transfer(p->permit, &to->task);
+    return 0;
+}
+
+/* permit:split(n) -> a permit for n of its own, held by the same task; this one keeps the rest. */
+static int permit_split(lua_State *L)
+{
+    static const char op[] = "permit:split";
+    lpermit *p = check_mine(L, 1, op);
+    uint32_t n = lcheck_count(L, 2, op, "n");
+    weir_permit *part = NULL;
+    if (n >= p->n)
+        return lerror_raise(L, "misuse", op, "'n' must be less than the permit's own %I, got %I",
+                            (lua_Integer)p->n, (lua_Integer)n);
+    lua_getiuservalue(L, 1, 1);
+    lpermit *q = lpermit_push(L, -1, n);
+    if (weir_permit_split(p->permit, n, &part) != 0)
+        return luaL_error(L, "not enough memory");
+    p->n -= n;
+    lpermit_take(q, part);
+    return 1;
+}
+
+/* permit:merge(other): this one is for both from now on, and the other one is released. */
+static int permit_merge(lua_State *L)
+{
+    static const char op[] = "permit:merge";
+    lpermit *p = check_mine(L, 1, op), *other = check_mine(L, 2, op);
+    if (p == other)
+        return lerror_raise(L, "misuse", op, "a permit cannot be merged with itself");
+    if (weir_permit_merge(p->permit, other->permit) != 0)
+        return lerror_raise(L, "misuse", op, "the permits are of two semaphores");
+    p->n += other->n;
+    return 0;
+}
+
+static int permit_index(lua_State *L)
+{
+    lpermit *p = lua_touserdata(L, 1);
+    if (lcontext_push_method(L) != LUA_TNIL)
+        return 1;
+    const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+    if (strcmp(key, "n") == 0)
+        lua_pushinteger(L, p->n);
+    else if (strcmp(key, "held") == 0)
+        lua_pushboolean(L, is_held(L, 1, p));
+    else
+        return lerror_raise(L, "misuse", "permit", "no field '%s'", key);
+    return 1;
+}
+
+static const luaL_Reg methods[] = {{"release", permit_release},
+                                   {"transfer", permit_transfer},
+                                   {"split", permit_split},
+                                   {"merge", permit_merge},
+                                   {NULL, NULL}};
+static const luaL_Reg meta[] = {{"__index", permit_index}, {"__close", permit_close}, {NULL, NULL}};
+
+void lpermit_open(lua_State *L)
+{
+    lcontext_new_type(L, LTYPE_PERMIT, methods, meta);
+}
