@@ -302,11 +302,6 @@ void lscope_collect(lua_State *L, lscope *s, int index);
 
 /* --- lsemaphore.c: the rest is in lsemaphore.h ------------------------------------------- */
 void lsem_free(lsem *s);
-<<<<<<< HEAD
-/* semaphore:with for any userdata over an lsem, checked by the caller. */
-int lsem_with(lua_State *L);
-/* Push the table of stats. */
-void lsem_push_stats(lua_State *L, const weir_semaphore *s);
 /* Push {count=, mean=, max=, p50=, p95=, p99=}, in seconds. */
 void lsem_push_histogram(lua_State *L, const weir_histogram *h);
 
@@ -331,8 +326,6 @@ void lbucket_open(lua_State *L);
 /* bucket:reserve([n]) -> reservation: a place in the queue, without waiting. */
 int lbucket_reserve(lua_State *L);
 void lreservation_open(lua_State *L);
-=======
->>>>>>> f5339d6 (tmp)
 
 void ltask_open(lua_State *L);
 void lscope_open(lua_State *L);
