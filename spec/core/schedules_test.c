@@ -22,9 +22,9 @@ static void print_world(const script_world *w)
 }
 
 /* 0 if all that must hold did; prints otherwise when `loud`. */
-static int run_once(const program *p, weir_simulator *sim, int loud)
+static int run_once(const program *p, weir_simulator *sim, const script_world *setup, int loud)
 {
-    script_world *w = program_run(p, sim, NULL);
+    script_world *w = program_run(p, sim, setup);
     int failed;
     assert_non_null(w);
     failed = w->broken != NULL || (p->check != NULL && !p->check(w));
@@ -43,7 +43,7 @@ static int run_once(const program *p, weir_simulator *sim, int loud)
 
 static void must_run(const program *p, weir_simulator *sim)
 {
-    if (run_once(p, sim, 1) != 0)
+    if (run_once(p, sim, NULL, 1) != 0)
         fail();
 }
 
@@ -112,6 +112,7 @@ typedef struct line {
 
 typedef struct setting {
     script_program base; /* its capacities */
+    const script_world *world;
     uint64_t seed;
 } setting;
 
@@ -128,14 +129,14 @@ static int run_lines(const void *ops, size_t n, void *ctx)
     p.script.name = set->base.name;
     for (size_t i = 0; i < n; i++)
         p.script.body[lines[i].task][at[lines[i].task]++] = lines[i].op;
-    failed = run_once(&p, sim, set->base.name != NULL);
+    failed = run_once(&p, sim, set->world, set->base.name != NULL);
     weir_simulator_free(sim);
     return failed;
 }
 
-static void shrink_and_fail(const script_program *p, uint64_t seed)
+static void shrink_and_fail(const script_program *p, const script_world *world, uint64_t seed)
 {
-    setting set = {*p, seed};
+    setting set = {*p, world, seed};
     line lines[SCRIPT_TASKS * SCRIPT_OPS];
     size_t n = 0;
     for (unsigned i = 0; i < SCRIPT_TASKS; i++)
@@ -148,22 +149,40 @@ static void shrink_and_fail(const script_program *p, uint64_t seed)
     check_fail(__FILE__, __LINE__, "seed %llu", (unsigned long long)seed);
 }
 
-static void random_programs_under_random_schedules(void **state)
+/* Bypass and order by chance as well if `options`. */
+static void random_programs(uint64_t stream, uint32_t n, int options)
 {
-    check_random r = {check_seed(31)};
-    uint32_t n = check_scaled(400000);
-    (void)state;
+    check_random r = {check_seed(stream)};
+    script_world *setup = calloc(1, sizeof *setup);
+    assert_non_null(setup);
     for (uint32_t i = 0; i < n; i++) {
         uint64_t seed = check_random_next(&r);
         weir_simulator *sim = weir_simulator_new(WEIR_PLAN_SEED, seed);
         program p = {{0}, 0, NULL};
         assert_non_null(sim);
         program_random(&p.script, seed, 2 + check_below(&r, 4));
-        if (run_once(&p, sim, 0) != 0)
-            shrink_and_fail(&p.script, seed);
+        for (unsigned k = 0; k < SCRIPT_SEMAPHORES && options; k++) {
+            setup->bypass[k] = (uint8_t)check_below(&r, 3);
+            setup->aging[k] = check_below(&r, 2) ? check_below(&r, 5) : 0;
+        }
+        if (run_once(&p, sim, setup, 0) != 0)
+            shrink_and_fail(&p.script, setup, seed);
         weir_simulator_free(sim);
     }
+    free(setup);
     check_figure("random_programs", n);
+}
+
+static void random_programs_under_random_schedules(void **state)
+{
+    (void)state;
+    random_programs(31, check_scaled(400000), 0);
+}
+
+static void random_programs_with_bypass_and_priority(void **state)
+{
+    (void)state;
+    random_programs(32, check_scaled(200000), 1);
 }
 
 int main(void)
@@ -172,6 +191,7 @@ int main(void)
         cmocka_unit_test(every_schedule_of_small_programs),
         cmocka_unit_test(every_schedule_of_every_tiny_program),
         cmocka_unit_test(random_programs_under_random_schedules),
+        cmocka_unit_test(random_programs_with_bypass_and_priority),
     };
     return CHECK_MAIN(schedules);
 }

@@ -281,14 +281,17 @@ static void script_spawn(script_task *t, weir_scope *parent, const script_op *op
 static int script_acquire(script_task *t, const script_op *op)
 {
     script_world *w = t->world;
+    weir_semaphore *s = &w->sem[op->a];
     weir_permit *p = NULL;
-    int rc = op->code == SCRIPT_TRY ? weir_semaphore_try(&w->sem[op->a], &t->task, op->n, &p)
-                                    : weir_semaphore_take(&w->sem[op->a], &t->task, op->n, &p);
+    int32_t priority = (int32_t)(t - w->task); /* where it counts */
+    int rc = op->code == SCRIPT_TRY ? weir_semaphore_try(s, &t->task, op->n, &p)
+                                    : weir_semaphore_take_ranked(s, &t->task, op->n, priority, &p);
     if (rc == WEIR_EBUSY && op->code == SCRIPT_ACQUIRE) {
         if (!script_may_wait(t))
             return 0;
-        rc = weir_semaphore_acquire(&w->sem[op->a], &t->task, op->n, &t->task.wait,
-                                    op->t ? weir_after(w->rt, op->t) : WEIR_FOREVER, &t->asked);
+        rc = weir_semaphore_acquire_ranked(s, &t->task, op->n, priority, &t->task.wait,
+                                           op->t ? weir_after(w->rt, op->t) : WEIR_FOREVER,
+                                           &t->asked);
         if (rc == 0)
             return script_waits(t, SCRIPT_ACQUIRE);
         t->error = rc;

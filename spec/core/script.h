@@ -135,8 +135,10 @@ typedef struct script_injection {
 typedef struct script_world {
     weir_simulator *sim; /* set by the caller, the rest zero */
     script_injection inject[2];
-    uint8_t lazy;  /* validate at the end alone */
-    uint8_t blind; /* do not look for deadlocks: they hang */
+    uint8_t lazy;                      /* validate at the end alone */
+    uint8_t blind;                     /* do not look for deadlocks: they hang */
+    uint8_t bypass[SCRIPT_SEMAPHORES]; /* as weir_semaphore.bypass */
+    uint64_t aging[SCRIPT_SEMAPHORES]; /* not 0: by priority, the number of the task */
 
     weir_runtime *rt;
     const script_program *program;

@@ -17,6 +17,12 @@ int script_begin(script_world *w, const script_program *program)
         if ((w->most[s] = program->capacity[s]) > 0)
             SCRIPT_CHECK(w,
                          weir_semaphore_init(w->rt, &w->sem[s], program->capacity[s], NULL) == 0);
+    for (unsigned s = 0; s < SCRIPT_SEMAPHORES; s++) {
+        w->sem[s].bypass = w->bypass[s];
+        if (w->most[s] > 0 && w->aging[s] > 0)
+            SCRIPT_CHECK(
+                w, weir_semaphore_set_order(&w->sem[s], WEIR_ORDER_PRIORITY, w->aging[s]) == 0);
+    }
     for (unsigned i = 0; i < SCRIPT_TASKS; i++) {
         w->task[i].world = w;
         w->task[i].body = program->body[i];
