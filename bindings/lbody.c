@@ -118,6 +118,25 @@ static int task_main(lua_State *L)
     return body_ended(L, lua_pcallk(L, lua_gettop(L) - 3, LUA_MULTRET, 2, 0, body_ended), 0);
 }
 
+/* Push why a task never got to run, other than by a cancel. */
+static void push_refusal(lua_State *L, const ltask *t)
+{
+    switch ((weir_status)t->task.wait.status) {
+    case WEIR_STUCK: /* a job, queued for a slot */
+        lerror_push(L, "deadlock", "limit",
+                    "deadlock: no slot can come free any more for this job");
+        break;
+    case WEIR_IMPOSSIBLE:
+        lerror_push(L, "impossible", "limit", "can never run any more: the limit shrank");
+        break;
+    case WEIR_CLOSED:
+        lerror_push(L, "closed", "limit", "closed");
+        break;
+    default:
+        lua_pushliteral(L, "not enough memory");
+    }
+}
+
 /* Protected: a task that ends without its coroutine: it never ran (cancelled, or no memory for
  * one), or the coroutine died under it and left the error in its values. */
 static int conclude_outside(lua_State *L)
@@ -132,7 +151,7 @@ static int conclude_outside(lua_State *L)
         lerror_push_cancelled(L, "task", &t->task.scope);
         conclude(L, t, WEIR_TASK_CANCELLED, 2);
     } else {
-        lua_pushliteral(L, "not enough memory");
+        push_refusal(L, t);
         conclude(L, t, WEIR_TASK_FAILED, 2);
     }
     return 0;
