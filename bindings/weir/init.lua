@@ -6,6 +6,7 @@
 -- as a field: weir.http.
 local core <const> = require "weir.core"
 local fanout <const> = require "weir.fanout"
+local keyed <const> = require "weir.keyed"
 
 local weir = {
   _VERSION = "weir " .. core.version,
@@ -36,6 +37,7 @@ local weir = {
   semaphore = core.semaphore,
   limit = core.limit,
   bucket = core.bucket,
+  keyed = keyed,
 }
 
 --- Make a waiting function of one that takes a callback as its last argument.
