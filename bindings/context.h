@@ -220,6 +220,8 @@ void lerror_push_cancelled(lua_State *L, const char *op, const weir_scope *scope
 void lerror_push_reason(lua_State *L, const weir_scope *scope);
 /* Message handler of bodies: remembers the stack in the running task; the value stays. */
 int lerror_handler(lua_State *L);
+/* Message handler of callbacks, which are no tasks: the value becomes text with the stack. */
+int lerror_callback_handler(lua_State *L);
 /* Report the error at the top (popped). */
 void lerror_report(lua_State *L, lcontext *ctx, const char *what, int fatal);
 void lerror_open(lua_State *L, lbox *box);

@@ -27,17 +27,6 @@ static lcontext *of_runtime(weir_runtime *rt)
 
 /* --- protect: the one way from a callback of the loop into Lua ----------------------------- */
 
-static int traceback(lua_State *L)
-{
-    lua_Debug ar;
-    luaL_tolstring(L, 1, NULL);
-    if (lua_getstack(L, 1, &ar)) {
-        lerror_push_traceback(L, L, 1);
-        lua_pushfstring(L, "%s\n%s", lua_tostring(L, -2), lua_tostring(L, -1));
-    }
-    return 1;
-}
-
 static int api_protect(weir_runtime *rt, lua_CFunction f, void *data)
 {
     lcontext *ctx = of_runtime(rt);
@@ -46,7 +35,7 @@ static int api_protect(weir_runtime *rt, lua_CFunction f, void *data)
     lua_State *L = ctx->main;
     if (!lua_checkstack(L, 8))
         return WEIR_ENOMEM;
-    lua_pushcfunction(L, traceback);
+    lua_pushcfunction(L, lerror_callback_handler);
     lua_pushcfunction(L, f);
     lua_pushlightuserdata(L, data);
     int top = lua_gettop(L) - 2, rc = lua_pcall(L, 1, 0, top);

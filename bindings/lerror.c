@@ -145,6 +145,17 @@ void lerror_push_cancelled(lua_State *L, const char *op, const weir_scope *scope
     lua_pop(L, 1);
 }
 
+int lerror_callback_handler(lua_State *L)
+{
+    lua_Debug ar;
+    luaL_tolstring(L, 1, NULL);
+    if (lua_getstack(L, 1, &ar)) {
+        lerror_push_traceback(L, L, 1);
+        lua_pushfstring(L, "%s\n%s", lua_tostring(L, -2), lua_tostring(L, -1));
+    }
+    return 1;
+}
+
 /* [-0, +1, m] The stack of the failure, where the task was spawned and who awaits it, as text. */
 static void push_story(lua_State *L, lcontext *ctx, ltask *t)
 {

@@ -15,20 +15,42 @@ typedef struct lguest {
     int step; /* registry reference: () -> milliseconds until it is due, nil for nothing alive */
 } lguest;
 
+/* How luv calls back: an error is reported as that of a detached task is, and the process goes on
+ * (by itself luv would end it). Stack: function, arguments. The number of results, or -1. */
+static int call_back(lua_State *L, int n_args, int n_results, int flags)
+{
+    int fn = lua_gettop(L) - n_args;
+    (void)flags;
+    lua_pushcfunction(L, lerror_callback_handler);
+    lua_insert(L, fn);
+    int rc = lua_pcall(L, n_args, n_results, fn);
+    lua_remove(L, fn);
+    if (rc == LUA_OK)
+        return lua_gettop(L) - fn + 1;
+    lerror_report(L, lbox_of(L)->own, "error in a callback of luv", 1);
+    return -rc;
+}
+
 /* core.luv_share(path) -> true if luv, to be loaded from `path`, will run on our loop. */
 static int core_luv_share(lua_State *L)
 {
     const char *path = luaL_checkstring(L, 1);
     lcontext *ctx = lbox_here(L)->own;
     void (*set_loop)(lua_State *, struct uv_loop_s *);
+    void (*set_callback)(lua_State *, int (*)(lua_State *, int, int, int));
     /* Not closed: Lua is about to load the same file, which is then the same object. */
     void *lib = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (lib == NULL)
         return luaL_error(L, "%s", dlerror());
     void *run = dlsym(lib, "uv_run"), *set = dlsym(lib, "luv_set_loop");
+    void *call = dlsym(lib, "luv_set_callback");
     int shared = run != NULL && set != NULL && weir_loop_is_from(run);
+    if (call != NULL) {
+        *(void **)&set_callback = call; /* ISO C has no other way from void * to a function */
+        set_callback(L, call_back);
+    }
     if (shared) {
-        *(void **)&set_loop = set; /* ISO C has no other way from void * to a function */
+        *(void **)&set_loop = set;
         set_loop(L, weir_loop_uv(ctx->loop));
     }
     lua_pushboolean(L, shared);

@@ -124,6 +124,22 @@ describe("weir.luv #real", function()
     assert.is_truthy(out:find("rang\nended\nfalse", 1, true), out)
   end)
 
+  it("reports an error in a callback and goes on", function()
+    local out, code = helper.program [[
+      local weir = require "weir"
+      local uv = require "weir.luv"
+      weir.run(function()
+        local timer = uv.new_timer()
+        timer:start(1, 0, function() timer:close() error("the callback broke") end)
+        weir.sleep(0.02)
+        print "went on"
+      end)
+    ]]
+    assert.is_truthy(out:find("the callback broke", 1, true), out)
+    assert.is_truthy(out:find("went on", 1, true), out)
+    assert.equal(0, code)
+  end)
+
   it("runs many operations at once", helper.real(function()
     local stat = weir.wrap(uv.fs_stat)
     local r = weir.map({ ".", "..", "/", "/tmp", "/no/such/file" }, function(path)
