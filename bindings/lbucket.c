@@ -394,6 +394,8 @@ static int bucket_stats(lua_State *L)
     lbucket *b = lbucket_check(L, "bucket:stats");
     weir_rate *r = &b->rate;
     const weir_rate_stats *s = &r->stats;
+    static const weir_histogram
+        nothing; /* a token is not held: the field is there for uniformity */
     lua_createtable(L, 0, 14);
     if (r->name != NULL) {
         lua_pushstring(L, r->name);
@@ -419,6 +421,8 @@ static int bucket_stats(lua_State *L)
     lua_setfield(L, -2, "rejects");
     lsem_push_histogram(L, &s->wait);
     lua_setfield(L, -2, "wait");
+    lsem_push_histogram(L, &nothing);
+    lua_setfield(L, -2, "hold");
     return 1;
 }
 
