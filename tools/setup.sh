@@ -32,7 +32,8 @@ test   luarocks              cmd:luarocks        LuaRocks
 bench  nodejs                cmd:node            Node.js, a peer
 bench  npm                   cmd:npm             npm, for the peers in bench/peers
 bench  golang-go             cmd:go              Go, a peer
-bench  nginx-light           cmd:nginx           a server to fetch from
+test,bench  nginx-light      cmd:nginx           a server to fetch from; its service stays off
+test   openssl               cmd:openssl         certificates for it
 docs   cmark-gfm             cmd:cmark-gfm       Markdown to HTML
 '
 
@@ -55,7 +56,7 @@ installed() { # package
 
 found() { # probe
     case $1 in
-    cmd:*) command -v "${1#cmd:}" >/dev/null ;;
+    cmd:*) PATH=$PATH:/usr/sbin command -v "${1#cmd:}" >/dev/null ;;
     pc:*)
         for module in $(echo "${1#pc:}" | tr ',' ' '); do
             pkg-config --exists "$module" 2>/dev/null && return
@@ -105,9 +106,23 @@ apt() {
     # shellcheck disable=SC2086 # empty for root
     $as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3 "$@"
 }
+# The tests start a server of their own: one that is installed for them must not run as a service.
+policy=/usr/sbin/policy-rc.d
+case " $missing " in
+*' nginx-light '*)
+    if [ ! -e $policy ]; then
+        trap '$as_root rm -f $policy' EXIT
+        printf '#!/bin/sh\nexit 101\n' | $as_root tee $policy >/dev/null
+        $as_root chmod 755 $policy
+    fi
+    ;;
+esac
 echo "weir: installing$missing" >&2
 apt update -q
 # shellcheck disable=SC2086 # a list of words
 apt install -q -y --no-install-recommends $missing
+case " $missing " in
+*' nginx-light '*) [ ! -d /run/systemd/system ] || $as_root systemctl -q disable nginx ;;
+esac
 # What was left out for want of a library is looked for again.
 rm -f build/configured build-*/configured
