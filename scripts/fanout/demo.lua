@@ -6,44 +6,15 @@
 -- each request had to wait. At the end both sides must agree: each item answered once.
 
 local http = require "weir.http"
-local weir = require "weir"
 
 local new_report = require "fanout.report".new
 local output = require "fanout.output"
 local run = require "fanout.run"
+local child = require "support.child"
 
 local here <const> = debug.getinfo(1, "S").source:match("^@(.*)/[^/]*$")
 local seed <const> = 42
 local attempt_timeout <const> = 1 -- seconds; the server's late answers take far longer
-
--- The interpreter that runs this script, as it was called.
-local function interpreter()
-  local index = 0
-  while arg[index - 1] do
-    index = index - 1
-  end
-  return arg[index]
-end
-
-local function quoted(word)
-  return "'" .. word:gsub("'", "'\\''") .. "'"
-end
-
--- Start the server; closing what is returned ends it, and so does the end of this process.
-local function start_server()
-  local pipe = assert(io.popen(("exec %s %s %d"):format(
-    quoted(interpreter()), quoted(here .. "/server.lua"), seed), "r"))
-  local port = (pipe:read("l") or ""):match("^listening (%d+)$")
-  if not port then
-    pipe:close()
-    error("the server of the demonstration did not start", 0)
-  end
-  local server = { base = ("http://127.0.0.1:%s"):format(port) }
-  return setmetatable(server, { __close = function()
-    weir.shield(2, pcall, http.get, server.base .. "/quit")
-    pipe:close()
-  end })
-end
 
 local function items(base, first, n)
   local i = 0
@@ -51,16 +22,6 @@ local function items(base, first, n)
     i = i + 1
     return i <= n and { source = "demo", line = i, url = ("%s/item/%d"):format(base, first + i - 1) } or nil
   end
-end
-
--- How many URLs can be open at once: each is a descriptor here and one in the server.
-local function affordable(n)
-  local pipe = io.popen("ulimit -n")
-  local descriptors = pipe and tonumber(pipe:read("l")) or 256
-  if pipe then
-    pipe:close()
-  end
-  return math.max(1, math.min(n, descriptors - 64))
 end
 
 -- Fetch `n` items from number `first` on. Returns the report and what the server saw.
@@ -111,9 +72,9 @@ return function(given)
   local results <close> = given.out and assert(output.open(given.out)) or nil
   local sink = results and function(record) results:write(record) end
 
-  local server <close> = start_server()
+  local server <close> = child.start(here .. "/server.lua", seed)
   local n <const> = given.demo
-  local limit <const> = affordable(math.min(given.limit, n))
+  local limit <const> = child.affordable(math.min(given.limit, n))
   if not given.json then
     say(("fanout.lua: a demonstration (--help for the rest): %d URLs of a server at %s"):format(n, server.base))
   end
@@ -122,7 +83,7 @@ return function(given)
     say(bounded:text() .. "\n" .. seen_by_server(seen, n))
   end
 
-  local m <const> = affordable(math.min(500, n))
+  local m <const> = child.affordable(math.min(500, n))
   local free, free_seen = phase(server, given, "no limit", math.huge, n + 1, m, sink)
   if given.json then
     say(bounded:json() .. "\n" .. free:json())

@@ -9,42 +9,14 @@
 
 local weir = require "weir"
 
+local retry = require "support.retry"
+
 local first_wait <const> = 0.1  -- seconds, doubled with each attempt
 local longest_wait <const> = 60 -- also the longest Retry-After that is waited for
 
 local retried <const> = { [408] = true, [429] = true, [500] = true, [502] = true, [503] = true, [504] = true }
 local unserved <const> = { [429] = true, [503] = true } -- the request had no effect
 local effects <const> = { POST = true, PATCH = true }   -- twice is not the same as once
-
-local months <const> = { Jan = 1, Feb = 2, Mar = 3, Apr = 4, May = 5, Jun = 6, Jul = 7, Aug = 8, Sep = 9, Oct = 10,
-  Nov = 11, Dec = 12 }
-
--- Seconds since 1970 of a date in Greenwich, years from March on so that leap days come last.
-local function epoch(year, month, day, hour, minute, second)
-  if month <= 2 then
-    year, month = year - 1, month + 12
-  end
-  local days = 365 * year + year // 4 - year // 100 + year // 400 + (153 * (month - 3) + 2) // 5 + day - 719469
-  return ((days * 24 + hour) * 60 + minute) * 60 + second
-end
-
--- Seconds that a Retry-After asks to wait (a number, or the date of RFC 9110), or nil.
-local function retry_after(value)
-  if type(value) ~= "string" then
-    return nil
-  end
-  local seconds = value:match("^%s*(%d+)%s*$")
-  if seconds then
-    return tonumber(seconds)
-  end
-  local day, month, year, hour, minute, second =
-    value:match("^%a+, (%d%d) (%a%a%a) (%d%d%d%d) (%d%d):(%d%d):(%d%d) GMT$")
-  if not months[month] then
-    return nil
-  end
-  local at = epoch(tonumber(year), months[month], tonumber(day), tonumber(hour), tonumber(minute), tonumber(second))
-  return math.max(0, at - os.time())
-end
 
 -- One request, its body counted and thrown away piece by piece, so that a large one needs no room.
 local function request(client, item, options)
@@ -101,13 +73,12 @@ local function fetch(client, item, options, meter)
     if attempts > options.retries or not may_retry(options.method, status, kind) then
       return outcome
     end
-    local asked = unserved[status] and retry_after(answer.retry_after) or 0
+    local asked = unserved[status] and retry.after(answer.retry_after) or 0
     if asked > longest_wait then
       outcome.message = ("%s, and asks to wait %d s"):format(outcome.message, asked)
       return outcome
     end
-    local bound = math.min(longest_wait, first_wait * 2 ^ (attempts - 1))
-    weir.sleep(math.max(asked, math.random() * bound))
+    weir.sleep(math.max(asked, retry.backoff(attempts, first_wait, longest_wait)))
   end
 end
 

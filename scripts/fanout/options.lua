@@ -1,12 +1,14 @@
 -- fanout.options - the command line of fanout.lua: what may be said, checked and converted.
 --
--- parse(words) returns a table of options whose values need no further check, or nil and a
+-- parse(line) returns a table of options whose values need no further check, or nil and a
 -- text for standard error. Nothing is read or opened here but the file of --data @FILE.
 
 local found, argparse = pcall(require, "argparse")
 if not found then
   error("fanout.lua needs argparse (Debian: lua-argparse, LuaRocks: argparse)", 0)
 end
+
+local words = require "support.words"
 
 local options = {}
 
@@ -30,26 +32,6 @@ Each line of the results is one JSON object, written when its URL is finished:
 
 Exit code: 0 all went well, 1 some failed, 2 wrong usage, 130 interrupted (the results of what
 had finished are complete).]]
-
-local function number_between(name, least, most, integer, what)
-  return function(text)
-    local value = tonumber(text)
-    if integer then
-      value = math.tointeger(value)
-    end
-    if value and value >= least and value <= most then
-      return value
-    end
-    return nil, ("%s: expected %s, got '%s'"):format(name, what, text)
-  end
-end
-
-local function limit(text)
-  if text == "none" then
-    return math.huge
-  end
-  return number_between("--limit", 1, 1000000, true, "an integer from 1 to 1000000, or none")(text)
-end
 
 local function header(text)
   local name, value = text:match("^([%w!#$%%&'*+.^_`|~-]+):[ \t]*(.-)[ \t]*$")
@@ -92,10 +74,10 @@ local function build()
     return short and made:hidden_name(short) or made
   end
   parser:argument("source"):argname("SOURCE"):args("*"):description("URL, file of URLs, or -")
-  option("--limit", "-l", "N", limit, "URLs in work at once, or none for no limit (-l; 50)")
-  option("--timeout", "-t", "S", number_between("--timeout", 0.001, 1e6, false, "seconds, 0.001 or more"),
+  option("--limit", "-l", "N", words.limit("--limit", 1000000), "URLs in work at once, or none for no limit (-l; 50)")
+  option("--timeout", "-t", "S", words.number("--timeout", 0.001, 1e6, false, "seconds, 0.001 or more"),
     "seconds for each attempt, from name to last byte (-t; 30)")
-  option("--retries", "-r", "N", number_between("--retries", 0, 100, true, "an integer from 0 to 100"),
+  option("--retries", "-r", "N", words.integer("--retries", 0, 100),
     "further attempts for a URL (-r; 3)")
   option("--method", "-X", "M", method, "request method (-X; GET, or POST with --data)")
   option("--header", "-H", "'K: V'", header, "request header, may be repeated (-H)"):count("*")
@@ -105,7 +87,7 @@ local function build()
   parser:flag("--insecure"):description("accept any certificate")
   parser:flag("--json"):description("print the summary as JSON")
   parser:flag("--quiet"):hidden_name("-q"):description("no progress and no summary (-q)")
-  option("--demo", nil, "N", number_between("--demo", 1, 1000000, true, "an integer from 1 to 1000000"),
+  option("--demo", nil, "N", words.integer("--demo", 1, 1000000),
     "size of the demonstration in URLs (10000)")
   return parser
 end
@@ -120,12 +102,12 @@ local function join_headers(pairs_given)
   return headers
 end
 
----@param words string[] the command line, without the script
+---@param line string[] the command line, without the script
 ---@return table? options nil if it is wrong
 ---@return string? complaint for standard error
-function options.parse(words)
+function options.parse(line)
   local parser = build()
-  local fine, given = parser:pparse(words)
+  local fine, given = parser:pparse(line)
   if not fine then
     return nil, ("%s\nfanout.lua: %s"):format(parser:get_usage(), given)
   end

@@ -1,0 +1,47 @@
+-- support.retry - when to try again: what Retry-After asks for, and a wait drawn at random.
+
+local retry = {}
+
+local months <const> = { Jan = 1, Feb = 2, Mar = 3, Apr = 4, May = 5, Jun = 6, Jul = 7, Aug = 8, Sep = 9, Oct = 10,
+  Nov = 11, Dec = 12 }
+
+-- Seconds since 1970 of a date in Greenwich, years from March on so that leap days come last.
+local function epoch(year, month, day, hour, minute, second)
+  if month <= 2 then
+    year, month = year - 1, month + 12
+  end
+  local days = 365 * year + year // 4 - year // 100 + year // 400 + (153 * (month - 3) + 2) // 5 + day - 719469
+  return ((days * 24 + hour) * 60 + minute) * 60 + second
+end
+
+--- Seconds that a Retry-After asks to wait (a number, or the date of RFC 9110), or nil.
+---@param value any the header's value
+---@return number?
+function retry.after(value)
+  if type(value) ~= "string" then
+    return nil
+  end
+  local seconds = value:match("^%s*(%d+)%s*$")
+  if seconds then
+    return tonumber(seconds)
+  end
+  local day, month, year, hour, minute, second =
+    value:match("^%a+, (%d%d) (%a%a%a) (%d%d%d%d) (%d%d):(%d%d):(%d%d) GMT$")
+  if not months[month] then
+    return nil
+  end
+  local at = epoch(tonumber(year), months[month], tonumber(day), tonumber(hour), tonumber(minute), tonumber(second))
+  return math.max(0, at - os.time())
+end
+
+--- Seconds to wait before attempt `n` + 1, drawn from 0 to first * 2^(n-1) ("full jitter": what
+--- failed together does not come back together).
+---@param n integer attempts made
+---@param first number seconds
+---@param longest number seconds
+---@return number
+function retry.backoff(n, first, longest)
+  return math.random() * math.min(longest, first * 2 ^ (n - 1))
+end
+
+return retry
