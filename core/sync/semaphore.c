@@ -119,14 +119,14 @@ static int refuse(weir_semaphore *s, uint32_t n)
 }
 
 /* May a request be granted before it waits? */
-static weir_arrival arrival(const weir_semaphore *s, uint32_t n, int32_t priority)
+static inline weir_arrival arrival(const weir_semaphore *s, uint32_t n, int32_t priority)
 {
     if (n > s->available)
         return WEIR_ARRIVAL_WAIT;
     return s->waiting == 0 ? WEIR_ARRIVAL_LEAD : weir__queue_arrival(s, priority);
 }
 
-static void hold_on_arrival(weir_semaphore *s, weir_permit *p, weir_arrival how)
+static inline void hold_on_arrival(weir_semaphore *s, weir_permit *p, weir_arrival how)
 {
     if (how == WEIR_ARRIVAL_PASS)
         count_pass(s, weir__queue_head(s));

@@ -9,7 +9,7 @@
 /* --- can it still be woken? -------------------------------------------------------------- */
 
 /* What is free and what holders who can act may give back, as far as `enough`. */
-static int64_t reach(weir_graph *g, const weir_semaphore *s, int64_t enough)
+static inline int64_t reach(weir_graph *g, const weir_semaphore *s, int64_t enough)
 {
     int64_t n = s->available;
     for (weir_link *k = weir_list_first(&s->holders); k && n < enough;
@@ -28,9 +28,11 @@ int weir__acquire_can_wake(weir_graph *g, weir_waiter *w)
     const weir_permit *wanted = w->object;
     const weir_semaphore *s = wanted->of;
     const weir_permit *head = weir__queue_head(s);
-    weir_task *first = head != wanted ? weir_waiter_task(head->waiter) : NULL;
-    if (first != NULL && head->passed >= s->bypass && !weir_graph_can_act(g, first))
-        return 0;
+    if (head != wanted && head->passed >= s->bypass) {
+        weir_task *first = weir_waiter_task(head->waiter);
+        if (first != NULL && !weir_graph_can_act(g, first))
+            return 0;
+    }
     return reach(g, s, wanted->n) >= wanted->n;
 }
 
@@ -74,8 +76,9 @@ uint64_t weir_semaphore_retry_after(const weir_semaphore *s, uint32_t n)
     if (units <= 0)
         return 0;
     if (s->drain_time > 0 && s->drained > 0) {
-        uint64_t stall = s->waiting > 0 ? s->rt->now - s->drained_at : 0;
-        per_unit = (s->drain_time + (double)stall) / s->drained;
+        double usual = s->drain_time * (1 - KEPT); /* time between two moments of return */
+        double stall = s->waiting > 0 ? (double)(s->rt->now - s->drained_at) - usual : 0;
+        per_unit = (s->drain_time + (stall > 0 ? stall : 0)) / s->drained;
     } else if (s->stats.hold.count > 0) {
         per_unit = (double)s->recent_hold / (double)s->capacity;
     } else if (s->held > 0) {
