@@ -368,4 +368,18 @@ describe("weir.bucket", function()
       assert.equal(7, bucket.rate)
     end))
   end)
+
+  it("does what its page shows", function()
+    local page <close> = assert(io.open("docs/bucket.md"))
+    local example <const> = page:read("a"):match("```lua\n(.-)```")
+    local printed, shown = {}, {}
+    local function record(...)
+      local words <const> = table.pack(...)
+      for i = 1, words.n do words[i] = tostring(words[i]) end
+      printed[#printed + 1] = table.concat(words, " ")
+    end
+    helper.run(assert(load(example, "example", "t", setmetatable({ print = record }, { __index = _G }))))
+    for text in example:gmatch("%-%->%s*([^\n]-)%s*\n") do shown[#shown + 1] = text end
+    assert.same(shown, printed)
+  end)
 end)
