@@ -152,7 +152,9 @@ server.__close = server.stop
 function rude.start()
   local self = setmetatable({}, server)
   local file = debug.getinfo(1, "S").source:match("^@(.*)$")
-  self.pipe = assert(io.popen(("unset LD_PRELOAD; trap '' PIPE; LUA_CPATH='%s' lua5.4 %s serve $PPID &"):format(package.cpath, file)))
+  -- a sanitizer's preload is not for it, and a client that leaves must not end it
+  local command = "unset LD_PRELOAD; trap '' PIPE; LUA_CPATH='%s' lua5.4 %s serve $PPID &"
+  self.pipe = assert(io.popen(command:format(package.cpath, file)))
   self.port, self.pid = self.pipe:read("n", "n")
   assert(self.port, "the rude server did not start")
   return self
