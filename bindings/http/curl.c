@@ -21,7 +21,7 @@
 #define DEFAULT_CONNECT_TIMEOUT 30000
 #define DEFAULT_REDIRECTS 10
 
-const weir_lua_api *weir__http_api(lua_State *L)
+static const weir_lua_api *api_of(lua_State *L) /* upvalue 1 */
 {
     return lua_touserdata(L, lua_upvalueindex(1));
 }
@@ -239,7 +239,7 @@ static void describe_ourselves(weir_client *c)
 
 static int client_new(lua_State *L)
 {
-    const weir_lua_api *api = weir__http_api(L);
+    const weir_lua_api *api = api_of(L);
     weir_runtime *rt = api->runtime(L);
     weir_client *c;
 
@@ -266,7 +266,7 @@ static int client_new(lua_State *L)
 
 static int runtime_key(lua_State *L)
 {
-    lua_pushlightuserdata(L, weir__http_api(L)->runtime(L));
+    lua_pushlightuserdata(L, api_of(L)->runtime(L));
     return 1;
 }
 

@@ -278,7 +278,6 @@ struct weir_exchange {
     uint8_t was_answered, is_read;
 };
 
-const weir_lua_api *weir__http_api(lua_State *L); /* upvalue 1 */
 weir_client *weir__check_client(lua_State *L, int index);
 int weir__client_perform(lua_State *L);
 int weir__client_exchange(lua_State *L);
