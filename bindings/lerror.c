@@ -161,12 +161,14 @@ static void push_story(lua_State *L, lcontext *ctx, ltask *t)
 {
     lua_Debug ar;
     lerror_push_traceback(L, L, 1);
-    ltask_push_name(L, t);
-    ltask_push_site(L, t);
-    lua_pushfstring(L, "\n%s spawned at %s", lua_tostring(L, -2), lua_tostring(L, -1));
-    lua_replace(L, -3);
-    lua_pop(L, 1);
-    lua_concat(L, 2);
+    if (!t->is_main) {
+        ltask_push_name(L, t);
+        ltask_push_site(L, t);
+        lua_pushfstring(L, "\n%s spawned at %s", lua_tostring(L, -2), lua_tostring(L, -1));
+        lua_replace(L, -3);
+        lua_pop(L, 1);
+        lua_concat(L, 2);
+    }
     const weir_list *joiners = &t->task.scope.joiners;
     for (weir_link *k = weir_list_first(joiners); k != NULL; k = weir_list_next(joiners, k)) {
         ltask *by = (ltask *)(void *)weir_waiter_task(weir_container(k, weir_waiter, link));

@@ -89,16 +89,30 @@ void lwait_push_waits(lua_State *L, ltask *t)
 {
     const weir_waiter *w = &t->task.wait;
     const char *name = w->ops->name != NULL ? w->ops->name(w) : NULL;
+    lua_Debug ar;
+    int n = 4;
+    luaL_checkstack(L, 12, "report");
+    lua_pushliteral(L, "\n  ");
     ltask_push_name(L, t);
-    ltask_push_site(L, t);
-    lua_pushfstring(L, "\n  %s (spawned at %s) waits in %s", lua_tostring(L, -2),
-                    lua_tostring(L, -1), w->ops->op);
-    if (name != NULL) {
-        lua_pushfstring(L, " '%s'", name);
-        lua_concat(L, 2);
+    if (t->is_main) {
+        lua_pushliteral(L, "");
+    } else {
+        ltask_push_site(L, t);
+        lua_pushfstring(L, " (spawned at %s)", lua_tostring(L, -1));
+        lua_remove(L, -2);
     }
-    lua_replace(L, -3);
-    lua_pop(L, 1);
+    if (name != NULL)
+        lua_pushfstring(L, " waits in %s '%s'", w->ops->op, name);
+    else
+        lua_pushfstring(L, " waits in %s", w->ops->op);
+    for (int level = 0; t->co != NULL && lua_getstack(t->co, level, &ar); level++) {
+        if (lua_getinfo(t->co, "Sl", &ar) && ar.currentline > 0) {
+            lua_pushfstring(L, " at %s:%d", ar.short_src, ar.currentline);
+            n++;
+            break;
+        }
+    }
+    lua_concat(L, n);
 }
 
 /* The running task's wait, armed and not parked, is hopeless: describe, undo, raise. The text is
