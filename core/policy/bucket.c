@@ -20,8 +20,10 @@
 #define LONGEST 0x1p76   /* ns: a capacity beyond is never filled (two million years) */
 #define FROZEN_SPAN 1024 /* seconds to call a frozen burst; any number would do */
 
-/* What a double loses of a decimal fraction, of the whole burst; and of many small costs. */
-#define SLACK(capacity) (((capacity) >> 50) + ((weir_instant)1 << (FRACTION - 20)))
+/* What many small costs, or a change of rules, lose to rounding. And with it what a double loses
+ * of a decimal fraction of the burst. */
+#define NOISE (NS >> 20)
+#define SLACK(capacity) (((capacity) >> 50) + NOISE)
 
 static weir_instant at(uint64_t ns)
 {
@@ -137,7 +139,7 @@ void weir_bucket_charge(const weir_bucket_rule *rule, weir_bucket *b, weir_insta
                         uint64_t now)
 {
     weir_instant clock = clock_of(rule, now);
-    if (b->full_at <= clock - NS)
+    if (b->full_at <= clock - NS + NOISE)
         b->full_at = clock;
     b->full_at += cost;
 }
