@@ -99,6 +99,7 @@ struct lcontext {
     struct ltask *main_task; /* of the run in progress */
     struct lguest *guest;    /* another loop that ours drives, or NULL; lluv.c */
     int running;             /* a driver is on the C stack */
+    int for_caller;          /* the next spawn is the library\'s, on behalf of who called it */
     int on_unhandled;        /* registry reference of a function, or LUA_NOREF */
     unsigned n_unhandled;    /* failures that nobody could get: the exit code */
     int deadlocked;          /* detached tasks were left waiting for each other */
@@ -220,6 +221,9 @@ void lerror_push_cancelled(lua_State *L, const char *op, const weir_scope *scope
 void lerror_push_reason(lua_State *L, const weir_scope *scope);
 /* Message handler of bodies: remembers the stack in the running task; the value stays. */
 int lerror_handler(lua_State *L);
+/* The error at `error` is about to be raised again in the running task, far from where it
+ * failed: keep the stack of its origin, text or nil at `origin`, for the task's own traceback. */
+void lerror_keep_origin(lua_State *L, lcontext *ctx, int error, int origin);
 /* Message handler of callbacks, which are no tasks: the value becomes text with the stack. */
 int lerror_callback_handler(lua_State *L);
 /* Report the error at the top (popped). */

@@ -297,6 +297,28 @@ static void resume(weir_runtime *rt, weir_task *task)
     finish(ctx, t);
 }
 
+/* The level of whoever called the Lua half, which is on top: the first function from another
+ * folder. 1 if there is none (the library's own task spawned). */
+static int level_of_caller(lua_State *L)
+{
+    const char *own = NULL;
+    size_t n = 0;
+    lua_Debug ar;
+    for (int level = 1; lua_getstack(L, level, &ar); level++) {
+        lua_getinfo(L, "S", &ar);
+        if (*ar.what == 'C')
+            continue;
+        if (own == NULL) {
+            const char *slash = strrchr(ar.source, '/');
+            own = ar.source;
+            n = slash != NULL ? (size_t)(slash - own) + 1 : 0;
+        } else if (strncmp(ar.source, own, n) != 0) {
+            return level;
+        }
+    }
+    return 1;
+}
+
 int ltask_spawn(lua_State *L, lcontext *ctx, int nargs, weir_scope *parent, uint32_t flags,
                 const ljob *job)
 {
@@ -324,7 +346,9 @@ int ltask_spawn(lua_State *L, lcontext *ctx, int nargs, weir_scope *parent, uint
         lua_setiuservalue(L, -2, LTASK_ARGS);
     t->n_values = nargs;
     t->line = -1;
-    if (lua_getstack(L, 1, &ar) && lua_getinfo(L, "lf", &ar)) {
+    int level = ctx->for_caller ? level_of_caller(L) : 1;
+    ctx->for_caller = 0;
+    if (lua_getstack(L, level, &ar) && lua_getinfo(L, "lf", &ar)) {
         t->line = ar.currentline;
         lua_setiuservalue(L, -2, LTASK_EXTRA);
     }

@@ -184,6 +184,29 @@ static void push_story(lua_State *L, lcontext *ctx, ltask *t)
     (void)ctx;
 }
 
+void lerror_keep_origin(lua_State *L, lcontext *ctx, int error, int origin)
+{
+    ltask *t = ltask_current(ctx);
+    error = lua_absindex(L, error);
+    origin = lua_absindex(L, origin);
+    if (t == NULL || t->co != L || !lua_isstring(L, origin))
+        return;
+    luaL_checkstack(L, 10, "traceback");
+    lscope_push_extra(L, ctx, &t->task.scope);
+    lua_getfield(L, -1, "failed_with");
+    if (!lua_rawequal(L, -1, error)) {
+        lua_pushvalue(L, error);
+        lua_setfield(L, -3, "failed_with");
+        push_story(L, ctx, t);
+        ltask_push_name(L, t);
+        lua_pushfstring(L, "%s\nraised again in %s:\n%s", lua_tostring(L, origin),
+                        lua_tostring(L, -1), strchr(lua_tostring(L, -2), '\n') + 1);
+        lua_setfield(L, -5, "traceback");
+        lua_pop(L, 2);
+    }
+    lua_pop(L, 2);
+}
+
 /* Called where the error is raised, before the stack is unwound. The same value may come by
  * again further out (a scope raises it again after its join): the first stack is the true one. */
 int lerror_handler(lua_State *L)

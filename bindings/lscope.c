@@ -31,7 +31,9 @@ static int push_first_kept(lua_State *L)
         return 0;
     }
     lua_rawgeti(L, -1, 1);
-    lua_getfield(L, -1, "error");
+    lua_getfield(L, -1, "traceback");
+    lua_getfield(L, -2, "error");
+    lerror_keep_origin(L, lcontext_here(L), -1, -2);
     return 1;
 }
 
@@ -305,6 +307,13 @@ static int scope_spawn(lua_State *L)
     return rc == 0 ? 1 : ltask_refused(L, "scope:spawn", rc, &s->scope);
 }
 
+/* scope:spawn for the Lua half: the task was spawned where the library was called. */
+static int scope_spawn_for_caller(lua_State *L)
+{
+    check_open(L, "scope:spawn")->ctx->for_caller = 1;
+    return scope_spawn(L);
+}
+
 /* scope:cancel([reason]) -> true if this call cancelled it */
 static int scope_cancel(lua_State *L)
 {
@@ -488,9 +497,13 @@ static int scope_tostring(lua_State *L)
 
 static const luaL_Reg functions[] = {
     {"scope", core_scope}, {"timeout", core_timeout}, {"shield", core_shield}, {NULL, NULL}};
-static const luaL_Reg methods[] = {{"spawn", scope_spawn}, {"cancel", scope_cancel},
-                                   {"join", scope_join},   {"settle", scope_settle},
-                                   {"next", scope_next},   {NULL, NULL}};
+static const luaL_Reg methods[] = {{"spawn", scope_spawn},
+                                   {"spawn_for_caller", scope_spawn_for_caller},
+                                   {"cancel", scope_cancel},
+                                   {"join", scope_join},
+                                   {"settle", scope_settle},
+                                   {"next", scope_next},
+                                   {NULL, NULL}};
 static const luaL_Reg meta[] = {
     {"__index", scope_index}, {"__tostring", scope_tostring}, {NULL, NULL}};
 

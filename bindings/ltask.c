@@ -92,7 +92,12 @@ static int push_outcome(lua_State *L, ltask *t, int protect)
     if (protect)
         lua_pushboolean(L, done);
     int n = ltask_push_values(L, 1, t);
-    return done || protect ? n + protect : lua_error(L);
+    if (done || protect)
+        return n + protect;
+    ltask_push_field(L, 1, t, "traceback");
+    lerror_keep_origin(L, lcontext_here(L), -2, -1);
+    lua_pop(L, 1);
+    return lua_error(L);
 }
 
 /* false and a `timeout` for pawait, or raise it. */

@@ -57,9 +57,9 @@ end
 
 local function spawn(scope, element)
   if core.is_task(element) then
-    return scope:spawn(follow, element)
+    return scope:spawn_for_caller(follow, element)
   end
-  return scope:spawn(element)
+  return scope:spawn_for_caller(element)
 end
 
 local function join(tasks)
@@ -132,7 +132,7 @@ function fanout.all(list)
 
     local _ <close> = take_over(tasks)
     for i = 1, n do
-      children[i] = scope:spawn(run, i)
+      children[i] = scope:spawn_for_caller(run, i)
     end
     if tasks then
       scope:join()
