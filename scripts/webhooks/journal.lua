@@ -1,0 +1,109 @@
+-- webhooks.journal - what was done, as JSON lines that are only ever added to.
+--
+--   {"id":"e1","attempt":1}                                 written before each attempt
+--   {"id":"e1","attempt":1,"error":"HTTP 503"}              after it, if another will follow
+--   {"id":"e1","delivered":200,"attempts":2}                after the last, one of these two
+--   {"id":"e1","failed":"HTTP 404","attempts":1}
+--
+-- Each record is one write to the system and survives this process, however it ends; fsync is never
+-- called, so a machine that dies may lose the last of them. A line that is cut (the last, after a
+-- crash in the middle of a write) says nothing and does no harm: the next record begins on a line of
+-- its own. Read again, an id is done, or its last attempt ended, or it was in flight.
+
+local json = require "weir.json"
+
+local lines = require "support.lines"
+
+local journal = {}
+journal.__index = journal
+
+-- What the records of a journal come to: put into `self`.
+local function replay(self, file)
+  local in_flight, torn = {}, 0
+  local text
+  for line in file:lines("L") do
+    text = line
+    local fine, record = pcall(json.decode, line)
+    if not fine or type(record) ~= "table" or type(record.id) ~= "string" then
+      torn = torn + 1
+    elseif record.delivered or record.failed then
+      self.done[record.id] = true
+      self.delivered = self.delivered + (record.delivered and 1 or 0)
+      self.failed = self.failed + (record.failed and 1 or 0)
+      in_flight[record.id] = nil
+    else
+      in_flight[record.id] = record.error == nil or nil
+    end
+  end
+  for _ in pairs(in_flight) do
+    self.in_flight = self.in_flight + 1
+  end
+  self.torn = torn
+  return text ~= nil and text:sub(-1) ~= "\n"
+end
+
+---@param path string? nil: nothing is kept
+---@param resume boolean? go on with the one that is there
+---@return table? journal nil if it cannot be opened
+---@return string? why
+function journal.open(path, resume)
+  local made = setmetatable({ done = {}, delivered = 0, failed = 0, in_flight = 0, torn = 0, file = nil }, journal)
+  if not path then
+    return made
+  end
+  local old <close> = io.open(path, "rb")
+  if old and old:read(0) and not resume then
+    return nil, path .. " is there already: --resume goes on with it"
+  end
+  local is_cut = false
+  if old and resume then
+    old:seek("set", 0)
+    is_cut = replay(made, old)
+  end
+  local file, why = lines.open(path, "ab")
+  if not file then
+    return nil, why
+  end
+  made.file = file
+  if is_cut then
+    file:write("\n")
+  end
+  return made
+end
+
+local function write(self, id, rest, ...)
+  if self.file then
+    self.file:write(('{"id":%s,%s}\n'):format(lines.encode(id), rest:format(...)))
+  end
+end
+
+---@param id string
+---@param attempt integer
+function journal:begin(id, attempt)
+  write(self, id, '"attempt":%d', attempt)
+end
+
+--- The attempt failed and another will follow.
+function journal:again(id, attempt, message)
+  write(self, id, '"attempt":%d,"error":%s', attempt, lines.encode(message))
+end
+
+--- The last outcome of a delivery; `answer` as webhooks.delivery makes it.
+function journal:finish(id, answer, attempts)
+  self.done[id] = true
+  if answer.ok then
+    write(self, id, '"delivered":%d,"attempts":%d', answer.status, attempts)
+  else
+    write(self, id, '"failed":%s,"attempts":%d', lines.encode(answer.message), attempts)
+  end
+end
+
+function journal:close()
+  if self.file then
+    self.file:close()
+  end
+end
+
+journal.__close = journal.close
+
+return journal

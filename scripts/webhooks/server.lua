@@ -1,0 +1,166 @@
+-- webhooks.server - the receivers of the demonstration: one server that plays all of them.
+--
+--     weir webhooks/server.lua MOST [SEED]     prints "listening PORT", then a blank line now and then
+--
+-- A receiver is the first part of the path. It takes at most MOST deliveries in any second (0: any number),
+-- and answers 429 with Retry-After to what comes beyond. The second part says how it behaves:
+--   /NAME            works some milliseconds; one first attempt in a hundred fails with 500
+--   /NAME/fine       the same without failures       /NAME/gone    410
+--   /NAME/late       503 and Retry-After as a date, two seconds ahead, for the first attempt of each id
+--   /NAME/broken     500 for ever                     /NAME/silent  never answers
+-- /report says what each saw since the last /report, /twice lists ids that were taken more than
+-- once, /quit ends the server. It also ends when nobody reads its output any more.
+
+local http = require "weir.http"
+local json = require "weir.json"
+local weir = require "weir"
+
+local most <const> = tonumber(arg[1]) or 0
+local seed <const> = math.tointeger(tonumber(arg[2])) or 1
+local heartbeat <const> = 0.25 -- seconds between two looks whether anybody is there
+
+-- A number in [0, 1) that depends on the seed, `text` and `salt` alone.
+local function draw(text, salt)
+  local x = seed * 0x9E3779B97F4A7C15 + salt
+  for i = 1, #text do
+    x = (x ~ text:byte(i)) * 0x100000001B3
+  end
+  x = (x ~ (x >> 30)) * 0xBF58476D1CE4E5B9
+  x = (x ~ (x >> 27)) * 0x94D049BB133111EB
+  x = x ~ (x >> 31)
+  return (x >> 11) / (1 << 53)
+end
+
+-- How many events lie in the last second, at most and now. `times` is a queue.
+local function new_second()
+  return { first = 1, last = 0, peak = 0 }
+end
+
+local function count_second(second, now)
+  while second.first <= second.last and second[second.first] <= now - 1 do
+    second[second.first] = nil
+    second.first = second.first + 1
+  end
+  return second.last - second.first + 1
+end
+
+local function add_second(second, now)
+  second.last = second.last + 1
+  second[second.last] = now
+  second.peak = math.max(second.peak, count_second(second, now))
+end
+
+local receivers = {}
+local tried = {} -- id -> attempts so far
+local taken = {} -- id -> how many times it was taken
+
+local function receiver(name)
+  local r = receivers[name]
+  if not r then
+    r = { seen = 0, taken = 0, refused = 0, doubled = 0, in_flight = 0, peak = 0, arrivals = new_second(),
+      accepted = new_second() }
+    receivers[name] = r
+  end
+  return r
+end
+
+local function http_date(seconds)
+  return os.date("!%a, %d %b %Y %H:%M:%S GMT", os.time() + seconds)
+end
+
+local function behave(mode, id)
+  if mode == "silent" then
+    weir.sleep(3600)
+  end
+  weir.sleep(math.min(0.1, 0.003 - 0.012 * math.log(1 - draw(id, 1))))
+  if mode == "gone" then
+    return { status = 410, body = "gone\n" }
+  elseif mode == "broken" or (mode == "" and tried[id] == 1 and draw(id, 2) < 0.01) then
+    return { status = 500, body = "out of luck\n" }
+  elseif mode == "late" and tried[id] == 1 then
+    return { status = 503, headers = { ["retry-after"] = http_date(2) }, body = "later\n" }
+  end
+end
+
+local function deliver(r, mode, id)
+  local now = weir.now()
+  r.seen = r.seen + 1
+  add_second(r.arrivals, now)
+  if most > 0 and count_second(r.accepted, now) >= most then
+    r.refused = r.refused + 1
+    return { status = 429, headers = { ["retry-after"] = "1" }, body = "not so fast\n" }
+  end
+  add_second(r.accepted, now)
+  tried[id] = (tried[id] or 0) + 1
+  r.in_flight = r.in_flight + 1
+  r.peak = math.max(r.peak, r.in_flight)
+  local _ <close> = setmetatable({}, { __close = function() r.in_flight = r.in_flight - 1 end })
+  local answer = behave(mode, id)
+  if answer then
+    return answer
+  end
+  taken[id] = (taken[id] or 0) + 1
+  r.taken = r.taken + (taken[id] == 1 and 1 or 0)
+  r.doubled = r.doubled + (taken[id] == 2 and 1 or 0)
+  return { status = 200, body = "taken\n" }
+end
+
+local function report()
+  local list = {}
+  for name, r in pairs(receivers) do
+    list[name] = { seen = r.seen, taken = r.taken, refused = r.refused, doubled = r.doubled, in_flight = r.peak,
+      in_a_second = r.arrivals.peak }
+  end
+  receivers = {}
+  return { status = 200, headers = { ["content-type"] = "application/json" }, body = json.encode(list) }
+end
+
+local function twice()
+  local list = {}
+  for id, n in pairs(taken) do
+    if n > 1 then
+      list[#list + 1] = id .. "\n"
+    end
+  end
+  table.sort(list)
+  return { status = 200, body = table.concat(list) }
+end
+
+local quit
+
+local function handle(request)
+  local path <const> = request.path
+  if path == "/report" then
+    return report()
+  elseif path == "/twice" then
+    return twice()
+  elseif path == "/quit" then
+    quit()
+    return { status = 200, body = "bye\n" }
+  end
+  local name, mode = path:match("^/([%w-]+)/?(%w*)$")
+  local id = request.headers["idempotency-key"]
+  if not name or not id then
+    return { status = 400, body = "expected /NAME and an Idempotency-Key\n" }
+  end
+  return deliver(receiver(name), mode, id)
+end
+
+local function watch_reader()
+  repeat
+    weir.sleep(heartbeat)
+  until not (io.stdout:write("\n") and io.stdout:flush())
+  os.exit(0) -- whoever started this is gone: nobody to answer, nobody to complain to
+end
+
+local function wait_for_quit()
+  weir.await(function(resume) quit = resume end)
+end
+
+weir.run(function()
+  local server <close> = http.serve({ host = "127.0.0.1", port = 0 }, handle)
+  io.stdout:write(("listening %d\n"):format(server.port))
+  io.stdout:flush()
+  weir.race { watch_reader, wait_for_quit }
+  server:close()
+end)

@@ -1,0 +1,246 @@
+#!/bin/sh
+# host/webhooks_test.sh - scripts/webhooks.lua from outside: what arrives, what the journal says, how it ends.
+#
+# The receivers are those of its demonstration; they say what they saw. What is asserted does not depend on
+# how long anything takes: counts, the order of records in the journal, exit codes.
+set -eu
+
+dir=$(mktemp -d)
+webhooks="$WEIR scripts/webhooks.lua"
+trap 'exec 3<&- 4<&-; rm -rf "$dir"' EXIT
+
+fail() {
+    echo "not ok: $*" >&2
+    for file in out err; do
+        [ -f "$dir/$file" ] && sed "s|^|$file: |" "$dir/$file" | head -40 >&2
+    done
+    [ ! -f "$dir/journal" ] || tail -5 "$dir/journal" | sed 's|^|journal: |' >&2
+    exit 1
+}
+
+# run CODE WORDS...: webhooks.lua with these, its output in $dir/out and $dir/err
+run() {
+    expected=$1
+    shift
+    code=0
+    $webhooks "$@" >"$dir/out" 2>"$dir/err" || code=$?
+    [ "$code" -eq "$expected" ] || fail "exit code $code instead of $expected: webhooks.lua $*"
+}
+
+# has FILE PATTERN [COUNT]: so many lines match
+has() {
+    n=$(grep -c -e "$2" "$dir/$1") || true
+    if [ $# -eq 3 ]; then
+        [ "$n" -eq "$3" ] || fail "$n lines match '$2' in $1, not $3"
+    else
+        [ "$n" -gt 0 ] || fail "no line matches '$2' in $1"
+    fi
+}
+
+# ask URL: what the receivers answer
+ask() {
+    "$WEIR" - "$1" <<'LUA'
+io.write(require "weir.http".get(arg[1]).body)
+LUA
+}
+
+# in_flight JOURNAL: the ids whose last record is the beginning of an attempt
+in_flight() {
+    "$WEIR" - "$1" <<'LUA'
+local json, last = require "weir.json", {}
+for line in io.lines(arg[1]) do
+  local fine, record = pcall(json.decode, line)
+  if fine then last[record.id] = record end
+end
+for id, record in pairs(last) do
+  if not (record.delivered or record.failed or record.error) then print(id) end
+end
+LUA
+}
+
+# deliveries BASE FIRST LAST [MODE]: to five receivers in turn
+deliveries() {
+    i=$2
+    while [ "$i" -le "$3" ]; do
+        echo "{\"id\":\"e$i\",\"url\":\"$1/d$((i % 5))/${4:-}\",\"destination\":\"d$((i % 5))\",\"body\":{\"n\":$i,\"l\":[]}}"
+        i=$((i + 1))
+    done
+}
+
+# --- the receivers: those that take everything, and those that take 3 in a second --------------------------
+mkfifo "$dir/port" "$dir/strict"
+"$WEIR" scripts/webhooks/server.lua 0 7 >"$dir/port" &
+exec 3<"$dir/port"
+read -r word port <&3
+[ "$word" = listening ] || fail "the server said '$word $port'"
+base=http://127.0.0.1:$port
+"$WEIR" scripts/webhooks/server.lua 3 7 >"$dir/strict" &
+exec 4<"$dir/strict"
+read -r word port <&4
+[ "$word" = listening ] || fail "the second server said '$word $port'"
+strict=http://127.0.0.1:$port
+
+# --- usage -------------------------------------------------------------------------------------------------
+run 0 --help
+has out '^Usage: webhooks.lua'
+run 2 --limit 0 x
+has err '--limit: expected an integer'
+run 2 --no-such-option
+has err 'unknown option'
+run 2 "$dir/missing"
+has err 'missing: No such file'
+run 2 "$dir"
+has err 'Is a directory'
+run 2 --resume "$dir/missing"
+has err '--resume needs --journal'
+run 2 --journal "$dir/missing/j" /dev/null
+has err '--journal: '
+run 2 --unlimited /dev/null
+has err 'for the demonstration'
+run 0 --quiet /dev/null
+[ ! -s "$dir/out" ] && [ ! -s "$dir/err" ] || fail "--quiet is not quiet"
+
+# --- good and bad lines, answers for good, dead letters ------------------------------------------------------
+{
+    deliveries "$base" 1 5 fine
+    echo
+    echo 'nonsense'
+    echo '{"id":"x","url":"ftp://127.0.0.1/"}'
+    echo "{\"url\":\"$base/d1/fine\"}"
+    echo "{\"id\":\"e1\",\"url\":\"$base/d1/fine\"}"
+    echo "{\"id\":\"y\",\"url\":\"$base/d1/fine\",\"paylod\":1}"
+    echo '[1,2]'
+    echo "{\"id\":\"gone\",\"url\":\"$base/g/gone\",\"headers\":{\"X-A\":\"b\"},\"body\":{ \"empty\": [], \"t\":\"}\\\"\" }}"
+    echo "{\"id\":6,\"url\":\"$base/l/late\",\"destination\":\"late\",\"body\":\"text\"}"
+    printf '{"id":"e7","url":"%s/d2/fine"}' "$base" # no newline at the end
+} >"$dir/in"
+run 1 --journal "$dir/journal" --dead-letter "$dir/dead" --retries 2 "$dir/in"
+has out '8 deliveries in .* 7 delivered, 1 failed'
+has out '6 lines are no deliveries'
+has out '^  late  *1  *0  *1  *0 '
+has err 'in:7: not JSON'
+has err 'in:8: url: expected http'
+has err 'in:9: id: expected'
+has err "in:10: id 'e1' is on line 1 already"
+has err "in:11: 'paylod' is none of"
+has err 'in:12: '
+has journal '"delivered":200' 7
+has journal '{"id":"6","attempt":1,"error":"HTTP 503"}' 1
+has journal '{"id":"gone","failed":"HTTP 410","attempts":1}' 1
+has dead . 1
+has dead '"id":"gone".*"body":{ "empty": \[\], "t":"}\\"" }.*"error":"HTTP 410","status":410,"attempts":1}$' 1
+run 1 --quiet --dead-letter "$dir/dead2" "$dir/dead" # a dead letter can be sent again
+has dead2 '"error":' 1
+run 2 --journal "$dir/journal" "$dir/in"
+has err '--resume goes on'
+run 1 --resume --journal "$dir/journal" "$dir/in"
+has out '0 deliveries in .* 0 delivered, 0 failed'
+has out '8 more were done before'
+
+# --- standard input, JSON ----------------------------------------------------------------------------------
+code=0
+deliveries "$base" 11 15 fine | (sleep 0.2; cat) | $webhooks --json - >"$dir/out" 2>"$dir/err" || code=$?
+[ "$code" -eq 0 ] || fail "exit code $code from standard input"
+"$WEIR" - "$dir/out" <<'LUA' || fail "--json"
+local s = require "weir.json".decode(io.open(arg[1]):read "a")
+assert(s.delivered == 5 and s.failed == 0 and #s.destinations == 5)
+LUA
+
+# --- 429 and Retry-After: sent far too fast, taken all the same ----------------------------------------------
+i=0
+while [ $i -lt 8 ]; do
+    i=$((i + 1))
+    echo "{\"id\":\"s$i\",\"url\":\"$strict/s/fine\",\"destination\":\"s\"}"
+done >"$dir/in"
+run 0 --per-host-rate 1000 --retries 50 "$dir/in"
+has out '8 deliveries in .* 8 delivered, 0 failed'
+ask "$strict/report" >"$dir/out"
+"$WEIR" - "$dir/out" <<'LUA' || fail "what the strict receiver saw"
+local s = require "weir.json".decode(io.open(arg[1]):read "a").s
+assert(s.taken == 8 and s.doubled == 0 and s.refused > 0, require "weir.json".encode(s))
+LUA
+run 1 --per-host-rate 1000 --retries 0 "$dir/in"
+
+# --- a silent destination holds up nobody, and is given up ---------------------------------------------------
+{
+    i=0
+    while [ $i -lt 40 ]; do
+        i=$((i + 1))
+        echo "{\"id\":\"q$i\",\"url\":\"$base/q/silent\",\"destination\":\"quiet\"}"
+    done
+    deliveries "$base" 101 160 fine
+} >"$dir/in"
+rm "$dir/journal"
+run 1 --timeout 0.5 --retries 0 --give-up 4 --limit 6 --per-host-limit 2 --per-host-rate 1000 \
+    --journal "$dir/journal" "$dir/in"
+has out '100 deliveries in .* 60 delivered, 40 failed'
+has out '^  quiet  *0  *40 '
+has journal '{"id":"q[0-9]*","attempt":1}' 5
+has journal 'given up after 4 failures in a row' 35
+last=$(grep -n '"delivered"' "$dir/journal" | tail -1 | cut -d: -f1)
+gone=$(grep -n '"failed":"destination given up' "$dir/journal" | head -1 | cut -d: -f1)
+[ "$last" -lt "$gone" ] || fail "the others waited for the silent one"
+
+# --- Ctrl-C: what is in flight is finished, the rest is for --resume ------------------------------------------
+deliveries "$base" 1001 1300 fine >"$dir/in"
+rm "$dir/journal"
+$webhooks --per-host-rate 50 --journal "$dir/journal" "$dir/in" >"$dir/out" 2>"$dir/err" &
+pid=$!
+until [ -s "$dir/journal" ]; do
+    kill -0 $pid 2>/dev/null || fail "it ended before it was interrupted"
+    sleep 0.02
+done
+kill -INT $pid
+code=0
+wait $pid || code=$?
+[ "$code" -eq 130 ] || fail "exit code $code after SIGINT"
+has out 'interrupted, '
+before=$(grep -c delivered "$dir/journal")
+[ "$before" -gt 0 ] && [ "$before" -lt 300 ] || fail "$before delivered after SIGINT"
+[ -z "$(in_flight "$dir/journal")" ] || fail "in flight after SIGINT"
+run 0 --per-host-rate 1000 --resume --journal "$dir/journal" "$dir/in"
+has journal '"delivered":200' 300
+has out "$before more were done before"
+
+# --- killed three times: nothing is lost, and only what was in flight comes twice ----------------------------
+ask "$base/report" >/dev/null
+[ -z "$(ask "$base/twice")" ] || fail "taken twice: $(ask "$base/twice")"
+deliveries "$base" 2001 2400 >"$dir/in"
+: >"$dir/in-flight"
+: >"$dir/journal"
+for _ in 1 2 3; do
+    records=$(($(wc -l <"$dir/journal") + 80))
+    $webhooks --limit 8 --per-host-rate 40 --quiet --journal "$dir/journal" --resume "$dir/in" >"$dir/out" 2>"$dir/err" &
+    pid=$!
+    until [ "$(wc -l <"$dir/journal")" -ge $records ]; do
+        kill -0 $pid 2>/dev/null || fail "it ended before it was killed"
+        sleep 0.01
+    done
+    kill -KILL $pid
+    wait $pid 2>/dev/null || true
+    printf '{"id":"e2400","deliv' >>"$dir/journal" # the write that it was about
+    in_flight "$dir/journal" >>"$dir/in-flight"
+done
+[ "$(wc -l <"$dir/in-flight")" -le 24 ] || fail "$(wc -l <"$dir/in-flight") were in flight at three kills with a limit of 8"
+run 0 --per-host-rate 1000 --resume --journal "$dir/journal" "$dir/in"
+has err '[1-9][0-9]* done, [0-9]* were in flight and may arrive twice, 3 lines cut'
+has journal '"delivered":200' 400
+ask "$base/twice" >"$dir/twice"
+while read -r id; do
+    grep -qx "$id" "$dir/in-flight" || fail "$id was taken twice and was not in flight"
+done <"$dir/twice"
+ask "$base/report" >"$dir/out"
+"$WEIR" - "$dir/out" <<'LUA' || fail "not all of the 400 were taken"
+local taken = 0
+for _, r in pairs(require "weir.json".decode(io.open(arg[1]):read "a")) do taken = taken + r.taken end
+assert(taken == 400, taken)
+LUA
+
+# --- the demonstration, small; and what it is good for ---------------------------------------------------------
+run 0 --demo-size 300 --demo-destinations 20 --per-host-rate 20
+has out '300 deliveries in .* 300 delivered, 0 failed'
+has out 'each of the 300 deliveries was taken exactly once'
+run 1 --demo-size 300 --demo-destinations 2 --unlimited
+has out 'without limits [0-9]* of 300 deliveries failed'
+
+echo ok
