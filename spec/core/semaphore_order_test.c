@@ -457,10 +457,110 @@ static void random_sequences_match_the_model(void **state)
     check_figure("grants", pl.grants);
 }
 
+/* --- one thing at a time -------------------------------------------------------------------- */
+
+static void ignore(weir_runtime *rt, weir_waiter *w)
+{
+    (void)rt;
+    w->status = WEIR_IDLE;
+}
+
+typedef struct bare {
+    weir_simulator *sim;
+    weir_runtime *rt;
+    weir_semaphore s;
+    weir_waiter w[8];
+    weir_permit *p[8];
+} bare;
+
+static void bare_init(bare *b, int64_t capacity)
+{
+    *b = (bare){.sim = weir_simulator_new(WEIR_PLAN_FIFO, 1)};
+    b->rt = weir_runtime_new(weir_simulator_env(b->sim));
+    assert_non_null(b->rt);
+    CHECK_OK(weir_semaphore_init(b->rt, &b->s, capacity, NULL));
+    for (int i = 0; i < 8; i++)
+        weir_waiter_init(&b->w[i], ignore);
+}
+
+static void bare_fini(bare *b)
+{
+    while (weir_turn(b->rt) > 0)
+        ;
+    weir_semaphore_fini(&b->s);
+    CHECK_QUIET(b->rt);
+    weir_runtime_free(b->rt);
+    weir_simulator_free(b->sim);
+}
+
+/* A walk for somebody who fits is made only if somebody may: the bound it goes by is made exact by
+ * a walk in vain, or each release would cost the whole queue. */
+static void a_walk_in_vain_is_made_once(void **state)
+{
+    bare one, *b = &one;
+    static const uint32_t weights[] = {6, 1, 4, 5};
+    (void)state;
+    bare_init(b, 6);
+    b->s.bypass = 9;
+    for (int i = 4; i < 8; i++)
+        CHECK_OK(weir_semaphore_try(&b->s, NULL, i < 6 ? 2 : 1, &b->p[i]));
+    for (int i = 0; i < 4; i++)
+        CHECK_OK(weir_semaphore_acquire(&b->s, NULL, weights[i], &b->w[i], WEIR_FOREVER, &b->p[i]));
+    CHECK_INT(b->s.lightest, 1);
+    CHECK_INT(weir_waiter_give_up(b->rt, &b->w[1], WEIR_CANCELED), 1);
+    CHECK_INT(b->s.lightest, 1); /* a bound, and not exact */
+    weir_permit_release(b->p[4]);
+    CHECK_INT(b->s.lightest, 4);
+    CHECK_INT(b->s.stats.passes, 0);
+    weir_permit_release(b->p[5]);
+    CHECK_INT(b->s.stats.passes, 1);
+    weir_semaphore_close(&b->s);
+    weir_turn(b->rt);
+    weir_permit_release(b->p[2]);
+    weir_permit_release(b->p[6]);
+    weir_permit_release(b->p[7]);
+    bare_fini(b);
+}
+
+static void wrong_calls_change_nothing(void **state)
+{
+    bare one, *b = &one;
+    weir_semaphore other;
+    weir_permit *p = NULL;
+    (void)state;
+    bare_init(b, 4);
+    CHECK_OK(weir_semaphore_init(b->rt, &other, 1, NULL));
+    CHECK_ERR(weir_semaphore_set_order(&b->s, WEIR_ORDER_PRIORITY, 0), WEIR_EINVAL);
+    CHECK_OK(weir_semaphore_set_order(&b->s, WEIR_ORDER_PRIORITY, WEIR_FOREVER));
+    CHECK_OK(weir_semaphore_try(&b->s, NULL, 4, &b->p[0]));
+    CHECK_OK(weir_semaphore_try(&other, NULL, 1, &b->p[1]));
+    CHECK_OK(weir_semaphore_acquire(&b->s, NULL, 1, &b->w[2], WEIR_FOREVER, &b->p[2]));
+    CHECK_ERR(weir_semaphore_set_order(&b->s, WEIR_ORDER_FIFO, 1), WEIR_EINVAL);
+    CHECK_ERR(weir_semaphore_set_priority(&other, &b->w[2], 1), WEIR_EINVAL);
+    CHECK_ERR(weir_semaphore_set_priority(&b->s, &b->w[3], 1), WEIR_EINVAL);
+    CHECK_ERR(weir_permit_split(b->p[0], 0, &p), WEIR_EINVAL);
+    CHECK_ERR(weir_permit_split(b->p[0], 4, &p), WEIR_EINVAL);
+    CHECK_ERR(weir_permit_split(b->p[2], 1, &p), WEIR_EINVAL); /* it waits */
+    CHECK_ERR(weir_permit_merge(b->p[0], b->p[0]), WEIR_EINVAL);
+    CHECK_ERR(weir_permit_merge(b->p[0], b->p[1]), WEIR_EINVAL);
+    CHECK_ERR(weir_permit_merge(b->p[0], b->p[2]), WEIR_EINVAL);
+    CHECK(p == NULL);
+    CHECK_INT(weir_semaphore_validate(&b->s), 0);
+    CHECK_INT(weir_semaphore_validate(&other), 0);
+    weir_permit_release(b->p[0]);
+    weir_turn(b->rt);
+    weir_permit_release(b->p[2]);
+    weir_permit_release(b->p[1]);
+    weir_semaphore_fini(&other);
+    bare_fini(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest semaphore_order[] = {
         cmocka_unit_test(random_sequences_match_the_model),
+        cmocka_unit_test(a_walk_in_vain_is_made_once),
+        cmocka_unit_test(wrong_calls_change_nothing),
     };
     return CHECK_MAIN(semaphore_order);
 }

@@ -125,6 +125,37 @@ describe("weir.semaphore with a bypass", function()
     held:release()
   end))
 
+  it("is no deadlock while the head may be passed", helper.virtual(function()
+    local sem = weir.semaphore { permits = 2, bypass = 1 }
+    local mine = sem:acquire()
+    weir.spawn(function() sem:with(weir.sleep, 1) end)
+    weir.checkpoint()
+    local head = weir.spawn(sem.with_n, sem, 2, function() return "head" end) -- needs mine
+    weir.checkpoint()
+    local other = sem:acquire() -- passes it when the sleeper is done
+    other:release()
+    mine:release()
+    assert.equal("head", head:await())
+  end))
+
+  it("is one once nobody may pass the head any more", helper.virtual(function()
+    local sem = weir.semaphore { permits = 2, bypass = 1 }
+    local mine = sem:acquire()
+    weir.spawn(function() sem:with(weir.sleep, 1) end)
+    weir.checkpoint()
+    local head = weir.spawn(pcall, sem.with_n, sem, 2, function() end)
+    weir.checkpoint()
+    weir.spawn(function() sem:with(weir.sleep, 1) end) -- uses the pass up
+    weir.checkpoint()
+    local second = sem:acquire() -- now behind the head, which needs mine: the head is told
+    assert.same({ false, "deadlock" }, (function()
+      local _, ok, err = head:pawait()
+      return { ok, weir.kind(err) }
+    end)())
+    second:release()
+    mine:release()
+  end))
+
   it("holds its bound under every schedule", function()
     helper.explore(function()
       local sem = weir.semaphore { permits = 2, bypass = 1 }
