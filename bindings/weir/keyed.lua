@@ -354,9 +354,7 @@ end
 ---@return any object
 function methods:peek(key)
   local entry = self._entries[key]
-  if entry ~= nil and entry ~= making then
-    return entry.object
-  end
+  return entry ~= nil and entry ~= making and entry.object or nil
 end
 
 --- Forget a key now, whoever refers to its object.

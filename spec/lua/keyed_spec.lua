@@ -472,6 +472,18 @@ describe("weir.keyed", function()
       held:release()
     end))
 
+    it("inside with, in a ring, is a deadlock that is told", helper.virtual(function()
+      local keyed = weir.keyed(semaphore_of(1), { parent = weir.semaphore(2) })
+      local outcomes = weir.settle {
+        function() keyed:with("a", function() weir.sleep(1) keyed:with("b", weir.sleep, 1) end) end,
+        function() keyed:with("b", function() weir.sleep(1) keyed:with("a", weir.sleep, 1) end) end,
+      }
+      local told = 0
+      for i = 1, 2 do told = told + (outcomes[i].ok and 0 or weir.kind(outcomes[i].error) == "deadlock" and 1 or 9) end
+      assert.equal(1, told)
+      assert.equal(0, keyed:stats().in_use)
+    end))
+
     it("loses nothing when it is cancelled, wherever that is", function()
       local waits = helper.cancel_everywhere(function()
         local parent = weir.semaphore(2)
@@ -566,6 +578,53 @@ describe("weir.keyed", function()
       assert.is_true(keyed("a"):is_idle())
       assert.is_true(parent:is_idle())
     end))
+  end)
+
+  it("holds its bounds under every schedule", function()
+    local n = helper.explore(function()
+      local keyed = weir.keyed(semaphore_of(1), { parent = weir.semaphore(1), max = 2 })
+      local running = 0
+      weir.scope(function(s)
+        for i = 1, 3 do
+          s:spawn(function()
+            keyed:with(i % 2, function()
+              running = running + 1
+              assert.equal(1, running)
+              weir.checkpoint()
+              running = running - 1
+            end)
+          end)
+        end
+      end)
+      assert.equal(0, keyed:stats().in_use)
+    end)
+    assert.is_true(n > 1)
+  end)
+
+  it("is as before when an allocation failed", function()
+    helper.fail_allocations(function()
+      local parent = weir.semaphore(2)
+      local keyed = weir.keyed(semaphore_of(1), { parent = parent, max = 3 })
+      for i = 1, 12 do
+        pcall(keyed.with, keyed, i % 5, weir.sleep, 0.1)
+        assert(#keyed <= 3 and keyed:stats().in_use == 0 and parent:is_idle())
+      end
+    end)
+  end)
+
+  it("prints in its example what its page says", function()
+    local page <close> = assert(io.open("docs/keyed.md"))
+    local example <const> = page:read("a"):match("```lua\n(.-)```")
+    local printed, shown = {}, {}
+    local function record(...)
+      local words = table.pack(...)
+      for i = 1, words.n do words[i] = tostring(words[i]) end
+      printed[#printed + 1] = table.concat(words, " ")
+    end
+    helper.run(assert(load(example, "example", "t", setmetatable({ print = record }, { __index = _G }))))
+    for text in example:gmatch("%-%->%s*([^\n]-)%s*\n") do shown[#shown + 1] = text end
+    assert.is_true(#shown > 3)
+    assert.same(shown, printed)
   end)
 
   -- A list of keys, oldest first, searched from its beginning each time.
