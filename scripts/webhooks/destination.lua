@@ -124,6 +124,9 @@ end
 --- It ended.
 function destination:leave()
   self.busy = self.busy - 1
+  if self.dead then
+    return
+  end
   self.newest = self.newest + 1
   self.ends[self.newest] = weir.now()
 end
