@@ -214,7 +214,7 @@ static void wake_idle(weir_semaphore *s)
 static void serve(weir_semaphore *s)
 {
     weir_permit *p, *passer;
-    while ((p = weir__queue_head(s)) != NULL) {
+    while (s->available > 0 && (p = weir__queue_head(s)) != NULL) {
         if (p->n <= s->available) {
             grant(s, p);
             continue;
@@ -258,14 +258,11 @@ int weir_semaphore_set_priority(weir_semaphore *s, weir_waiter *w, int32_t prior
 
 /* --- permits ------------------------------------------------------------------------- */
 
-/* What the hold time of `p` tells retry_after: an eighth of the mean is new. */
 static void count_hold(weir_semaphore *s, const weir_permit *p)
 {
     uint64_t ns = s->rt->now - p->since;
-    if (s->stats.hold.count == 0)
-        s->recent_hold = ns;
-    else
-        s->recent_hold += ns / 8 - s->recent_hold / 8;
+    if (s->max_waiting != UINT32_MAX)
+        weir__semaphore_returned(s, p->n, ns);
     weir_histogram_record(&s->stats.hold, ns);
 }
 
@@ -281,12 +278,10 @@ static void end_permit(weir_semaphore *s, weir_permit *p)
 void weir_permit_release(weir_permit *p)
 {
     weir_semaphore *s = p->of;
-    uint32_t n = p->n;
     count_hold(s, p);
-    s->available += n;
+    s->available += p->n;
     end_permit(s, p);
     if (s->waiting > 0) {
-        weir__semaphore_drained(s, n);
         serve(s);
         check_head(s);
     } else if (!weir_list_is_empty(&s->idle)) {

@@ -30,8 +30,8 @@ int weir__acquire_can_wake(weir_graph *g, weir_waiter *w);
 int weir__idle_can_wake(weir_graph *g, weir_waiter *w);
 int weir__resized_can_wake(weir_graph *g, weir_waiter *w);
 
-/* `n` came back while somebody waited. */
-void weir__semaphore_drained(weir_semaphore *s, uint32_t n);
+/* What retry_after needs to know of `n` that came back after `held` ns. */
+void weir__semaphore_returned(weir_semaphore *s, uint32_t n, uint64_t held);
 
 static inline weir_permit *weir__queue_permit(weir_link *k)
 {
@@ -41,7 +41,7 @@ static inline weir_permit *weir__queue_permit(weir_link *k)
 /* The request that is served next, or NULL. */
 static inline weir_permit *weir__queue_head(const weir_semaphore *s)
 {
-    if (s->waiting == 0)
+    if (__builtin_expect(s->waiting == 0, 0))
         return NULL;
     if (s->order == WEIR_ORDER_PRIORITY)
         return weir_container(weir_heap_first(&s->ranks), weir_permit, node);

@@ -57,10 +57,17 @@ int weir__resized_can_wake(weir_graph *g, weir_waiter *w)
 
 #define KEPT 0.9375 /* of what was measured, at each moment at which something comes back */
 
-/* Returns of one turn share its time: the first brings the time since the last moment. */
-void weir__semaphore_drained(weir_semaphore *s, uint32_t n)
+/* Returns of one turn share its time: the first brings the time since the last moment. Of the hold
+ * time an eighth is new. */
+void weir__semaphore_returned(weir_semaphore *s, uint32_t n, uint64_t held)
 {
     uint64_t now = s->rt->now;
+    if (s->recent_hold == 0)
+        s->recent_hold = held;
+    else
+        s->recent_hold += held / 8 - s->recent_hold / 8;
+    if (s->waiting == 0)
+        return;
     if (now != s->drained_at) {
         s->drained *= KEPT;
         s->drain_time = s->drain_time * KEPT + (double)(now - s->drained_at);
@@ -80,7 +87,9 @@ uint64_t weir_semaphore_retry_after(const weir_semaphore *s, uint32_t n)
         double stall = s->waiting > 0 ? (double)(s->rt->now - s->drained_at) - usual : 0;
         per_unit = (s->drain_time + (stall > 0 ? stall : 0)) / s->drained;
     } else if (s->stats.hold.count > 0) {
-        per_unit = (double)s->recent_hold / (double)s->capacity;
+        const weir_histogram *h = &s->stats.hold;
+        uint64_t hold = s->recent_hold != 0 ? s->recent_hold : h->sum / h->count;
+        per_unit = (double)hold / (double)s->capacity;
     } else if (s->held > 0) {
         weir_link *k = weir_list_first(&s->holders);
         uint64_t since = weir_container(k, weir_permit, link)->since;

@@ -130,7 +130,8 @@ void weir_semaphore_resized(weir_semaphore *s, weir_waiter *w, uint64_t deadline
  * While somebody waits: the weight in front of it and its own, less what is free, at the rate at
  * which permits came back of late while somebody waited; a pause longer than usual since the last
  * one slows that rate down. If that was never seen: the recent hold time (before the first
- * release, the age of the oldest permit out), shared by all permits. 0 if nothing was ever held. */
+ * release, the age of the oldest permit out), shared by all permits. 0 if nothing was ever held.
+ * What is recent is measured where max_waiting is a bound; else it is the mean of all holds. */
 uint64_t weir_semaphore_retry_after(const weir_semaphore *s, uint32_t n);
 
 /* ns that the oldest waiter has waited; 0 if nobody waits. */
