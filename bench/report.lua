@@ -1,8 +1,10 @@
 -- report.lua - run the programs of rows.lua, take medians, print the tables, do the proof run.
 --
 -- Called by bench/run, which says by environment what is there. The programs take turns, all of
--- them once before any of them a second time, so that a busy minute hurts all alike. The part
--- of docs/benchmarks.md between the two marks is replaced; the text around it is kept.
+-- them once before any of them a second time, so that a busy minute hurts all alike. A program whose
+-- rows agree is left alone from the third time on, and none is started that would not end within the
+-- time that is allowed. The part of docs/benchmarks.md between the two marks is replaced; the text
+-- around it is kept.
 
 local rows = dofile "bench/rows.lua"
 
@@ -11,8 +13,11 @@ local DOC, BEGIN, END = "docs/benchmarks.md", "<!-- figures -->", "<!-- end of f
 local function env(name)
   return (assert(os.getenv(name), name .. " is not set: call bench/run"))
 end
-local reps, only = tonumber(env "BENCH_REPS"), env "BENCH_ONLY"
-assert(math.type(reps) == "integer" and reps > 0, "--reps takes a positive integer")
+local reps, only = math.tointeger(env "BENCH_REPS"), env "BENCH_ONLY"
+assert(reps and reps > 0, "--reps takes a positive integer")
+local quick, seconds = env "BENCH_QUICK" ~= "", tonumber(env "BENCH_SECONDS")
+assert(seconds and seconds > 0, "--seconds takes a positive number")
+local began = os.time()
 
 local have = {}
 for word in env("BENCH_HAVE"):gmatch "%S+" do have[word] = true end
@@ -23,8 +28,11 @@ local function expand(text)
   return (text:gsub("%${([%u_]+)}", env))
 end
 
+-- The samples of a row agree if they lie within this share of their median.
+local AGREE <const> = 0.05
+
 local function wanted(program, rep)
-  if not program.name:find(only) or (program.once and rep > 1) then return false end
+  if not program.name:find(only) or (program.once and rep > 1) or (program.slow and quick) then return false end
   if program.tool and not have["tool_" .. program.tool] then return false end
   for word in program.needs:gmatch "%S+" do
     if not have[word] then return false end
@@ -35,7 +43,7 @@ end
 -- samples[key][impl] = { unit=, n=, values... }
 local samples, failures = {}, {}
 
-local function note(line)
+local function note(line, program)
   local row = {}
   for key, value in line:gmatch "(%w+)=(%S+)" do row[key] = value end
   local value = tonumber(row.value)
@@ -45,17 +53,20 @@ local function note(line)
   local list = samples[key][row.impl] or { unit = row.unit, n = row.n, name = row.name }
   list[#list + 1] = value
   samples[key][row.impl] = list
+  program.rows[list] = true
   return true
 end
 
 local function run(program)
-  local command = expand(program.command)
+  local command, start = expand(program.command), os.time()
+  program.rows = program.rows or {}
   local pipe = assert(io.popen(command .. " 2>&1"))
   local other, found = {}, false
   for line in pipe:lines() do
-    if line:match "^row " and note(line) then found = true else other[#other + 1] = line end
+    if line:match "^row " and note(line, program) then found = true else other[#other + 1] = line end
   end
   local ok, _, code = pipe:close()
+  program.takes = os.time() - start + 1
   if not ok or not found then
     failures[#failures + 1] = ("%s ended with %s and %s row:\n  %s"):format(command, code,
       found and "some" or "no", table.concat(other, "\n  "))
@@ -68,6 +79,16 @@ local function median(list)
   local middle = #sorted // 2
   if #sorted % 2 == 1 then return sorted[middle + 1], sorted[1], sorted[#sorted] end
   return (sorted[middle] + sorted[middle + 1]) / 2, sorted[1], sorted[#sorted]
+end
+
+-- Is another repetition worth its time, and is there time?
+local function again(program)
+  if os.time() - began + program.takes > seconds then return false end
+  for list in pairs(program.rows) do
+    local middle, least, most = median(list)
+    if #list < 3 or most - least > AGREE * math.abs(middle) then return true end
+  end
+  return false
 end
 
 -- The samples of a key, or of its only size.
@@ -93,9 +114,14 @@ local function goals()
   for _, goal in ipairs(rows.goals) do
     local mine = find(goal.key, "weir")
     local other = goal.of and find(goal.of, goal.impl)
+    if goal.growth and not find(goal.growth[2], goal.growth[1]) then other = nil end
     if mine and (other or goal.most) then
       local value = median(mine)
       local reference = goal.most or median(other)
+      if goal.growth then
+        local impl, larger, smaller = table.unpack(goal.growth)
+        reference = reference * median(find(larger, impl)) / median(find(smaller, impl))
+      end
       local most = goal.most or goal.factor * reference
       local verdict = value <= most and "met" or "missed"
       if goal.text:find "for comparison" then verdict = value <= reference and "less" or "more" end
@@ -116,8 +142,8 @@ local function sizes(name)
 end
 
 local function figures()
-  emit "| row | who | median | least | most | beside weir |"
-  emit "|---|---|--:|--:|--:|--:|"
+  emit "| row | who | median | least | most | runs | beside weir |"
+  emit "|---|---|--:|--:|--:|--:|--:|"
   for _, title in ipairs(rows.titles) do
     for _, entry in ipairs(sizes(title[1])) do
       local impls = {}
@@ -131,8 +157,8 @@ local function figures()
         local list = find(entry.key, impl)
         local middle, least, most = median(list)
         local size = rows.sized[title[1]] and (" (%d)"):format(entry.n) or ""
-        emit("| %s | %s | %s | %s | %s | %s |", i == 1 and title[2] .. size or "", impl,
-          amount(middle, list.unit), amount(least, list.unit), amount(most, list.unit),
+        emit("| %s | %s | %s | %s | %s | %d | %s |", i == 1 and title[2] .. size or "", impl,
+          amount(middle, list.unit), amount(least, list.unit), amount(most, list.unit), #list,
           mine and impl ~= "weir" and ("%.2f x"):format(middle / median(mine)) or "")
       end
     end
@@ -214,7 +240,7 @@ local function machine(load)
     package:close()
   end
   emit("Versions: %s.", table.concat(versions, ", "))
-  emit("Medians of %d runs, programs taking turns; %s", reps, load)
+  emit("Medians of up to %d runs, programs taking turns; %s", reps, load)
 end
 
 -- Others at work disturb every row, memory alone excepted.
@@ -222,9 +248,9 @@ local average = first_line "cut -d' ' -f1 /proc/loadavg" or "?"
 local load = ("the machine's load average before the run was %s."):format(average)
 
 for rep = 1, reps do
-  io.stderr:write(("bench: repetition %d of %d\n"):format(rep, reps))
+  io.stderr:write(("bench: repetition %d of at most %d, after %d s\n"):format(rep, reps, os.time() - began))
   for _, program in ipairs(rows.programs) do
-    if wanted(program, rep) then run(program) end
+    if wanted(program, rep) and (rep == 1 or again(program)) then run(program) end
   end
 end
 

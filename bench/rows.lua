@@ -1,9 +1,10 @@
 -- rows.lua - what bench/run runs and what it is held against: programs, titles, goals.
 --
 -- A program: `name`, `needs` (words of BENCH_HAVE), `command` with ${VARIABLES}, `once` for
--- those that run in the first repetition only. A row's key is its name, with its count where
--- the count is what varies (`sized`). A goal: weir's row `key` is at most `factor` times the
--- row `of` of implementation `impl` (or at most `most`, an absolute value).
+-- those that run in the first repetition only, `slow` for those that --quick leaves out. A row's key
+-- is its name, with its count where the count is what varies (`sized`). A goal: weir's row `key` is at
+-- most `factor` times the row `of` of implementation `impl` (or at most `most`, an absolute value);
+-- with `growth = {impl, larger, smaller}` times that growth, too.
 
 local M = {}
 
@@ -15,6 +16,16 @@ M.programs = {
   { name = "limit-go", needs = "go", command = "${BENCH_DIR}/limit.go" },
   { name = "semaphore-weir", needs = "weir", command = "${WEIR} bench/semaphore.lua" },
   { name = "keyed-weir", needs = "weir", command = "${WEIR} bench/keyed.lua" },
+  { name = "contended-weir", needs = "weir", command = "${WEIR} bench/contended.lua" },
+  { name = "semaphore-go", needs = "go", command = "${BENCH_DIR}/semaphore.go" },
+  { name = "bucket-weir", needs = "weir", command = "${WEIR} bench/bucket.lua" },
+  { name = "keyed-weir", needs = "weir", command = "${WEIR} bench/keyed.lua" },
+  { name = "queues-p-limit", needs = "node", command = "node bench/peers/queues.mjs p-limit", once = true },
+  { name = "queues-async", needs = "node", command = "node bench/peers/queues.mjs async", once = true },
+  { name = "queues-p-queue", needs = "node", command = "node bench/peers/queues.mjs p-queue", once = true,
+    slow = true },
+  { name = "queues-bottleneck", needs = "node", command = "node bench/peers/queues.mjs bottleneck", once = true,
+    slow = true },
   { name = "timeout-node", needs = "node", command = "node bench/peers/timeout.mjs" },
   { name = "start-weir", needs = "start weir", command = "${BENCH_DIR}/start start weir 60 ${WEIR} -e ''" },
   { name = "start-lua", needs = "start lua", command = "${BENCH_DIR}/start start lua 60 ${LUA} -e ''" },
@@ -26,8 +37,9 @@ local function add(program) M.programs[#M.programs + 1] = program end
 
 for _, n in ipairs { 1000, 10000, 100000, 1000000 } do
   local once = n == 1000000
-  add { name = "parked-weir", needs = "weir", command = "${WEIR} bench/parked.lua " .. n, once = once }
-  add { name = "parked-lua", needs = "lua", command = "${LUA} bench/peers/coroutine.lua parked " .. n, once = once }
+  add { name = "parked-weir", needs = "weir", command = "${WEIR} bench/parked.lua " .. n, once = once, slow = once }
+  add { name = "parked-lua", needs = "lua", command = "${LUA} bench/peers/coroutine.lua parked " .. n, once = once,
+    slow = once }
 end
 add { name = "parked-node", needs = "node", command = "node --expose-gc bench/peers/parked.mjs 100000" }
 add { name = "parked-go", needs = "go", command = "${BENCH_DIR}/parked.go 100000" }
@@ -50,10 +62,14 @@ for _, n in ipairs { 10000, 100000 } do
 end
 
 for _, mode in ipairs { "incremental", "incremental 100", "generational" } do
-  add { name = "pause-weir", needs = "weir", command = "${WEIR} bench/pause.lua 100000 " .. mode }
+  add { name = "pause-weir", needs = "weir", command = "${WEIR} bench/pause.lua 100000 " .. mode, once = true,
+    slow = true }
 end
 
-M.sized = { parked_bytes = true, parked_life = true, http = true }
+M.sized = {
+  parked_bytes = true, parked_life = true, http = true, pair_waiting = true, handoff_waiting = true,
+  priority_waiting = true, priority_jobs = true, resize_storm = true,
+}
 
 -- In the order of the printed table.
 M.titles = {
@@ -69,6 +85,23 @@ M.titles = {
   { "handoff", "a permit handed from task to task, contended" },
   { "handoff_timeout", "the same with a timeout on the wait" },
   { "deadline", "setting and cancelling that timeout (the difference)" },
+  { "pair_waiting", "one bare resume/yield pair, so many coroutines in turn" },
+  { "handoff_waiting", "a permit handed on, so many tasks in turn" },
+  { "weighted", "the same by weight: 100 permits, 1 to 10 a task, 1,000 tasks" },
+  { "priority_waiting", "a permit handed on by priority, so many tasks" },
+  { "priority_jobs", "one job of so many, each with a priority, ten at once" },
+  { "resize_storm", "a permit handed on and the capacity changed, so many tasks" },
+  { "bucket_take", "bucket:take(), tokens there" },
+  { "bucket_try_take", "bucket:try_take(), tokens there" },
+  { "bucket_refuse", "bucket:try_take(), none there" },
+  { "bucket_reserve", "bucket:reserve(), tokens there" },
+  { "bucket_limits", "bucket:take() of two rates and a window" },
+  { "bucket_wait", "bucket:take() in a queue of 1,000, virtual time" },
+  { "keyed_look_up", "a look-up among 100,000 keys" },
+  { "keyed_table", "the same in a plain table" },
+  { "keyed_make", "a key that is new" },
+  { "keyed_evict", "a key that is new and sends another one away" },
+  { "keyed_with", "a look-up and sem:with(f)" },
   { "timeout_call", "a time limit around an immediate call" },
   { "checkpoint", "weir.checkpoint() with nobody else to run" },
   { "keyed_look_up", "keyed(key), one of 100,000 keys after the other" },
@@ -97,6 +130,25 @@ M.goals = {
   { key = "sem_with", of = "pair", impl = "coroutine", factor = 1, text = "one pair" },
   { key = "handoff", of = "pair", impl = "coroutine", factor = 3, text = "3 pairs" },
   { key = "deadline", of = "pair", impl = "coroutine", factor = 0.5, text = "half a pair" },
+  { key = "sem_acquire_release", of = "pair", impl = "coroutine", factor = 1,
+    text = "one pair (for comparison)" },
+  { key = "sem_with", of = "sem_with", impl = "go", factor = 1, text = "a Go channel of one (for comparison)" },
+  { key = "handoff_waiting@1000", of = "handoff_waiting@10", impl = "weir", factor = 1.2,
+    growth = { "coroutine", "pair_waiting@1000", "pair_waiting@10" },
+    text = "1.2 x that of 10 and of what a bare pair grows by (flat)" },
+  { key = "handoff_waiting@100000", of = "handoff_waiting@10", impl = "weir", factor = 1.2,
+    growth = { "coroutine", "pair_waiting@100000", "pair_waiting@10" },
+    text = "1.2 x that of 10 and of what a bare pair grows by (flat)" },
+  { key = "handoff_waiting@1000", of = "handoff_waiting@1000", impl = "go", factor = 1,
+    text = "a Go channel of one (for comparison)" },
+  { key = "priority_waiting@100000", of = "priority_waiting@100000", impl = "go", factor = 1,
+    text = "Go's container/heap (for comparison)" },
+  { key = "priority_jobs@100000", of = "priority_jobs@100000", impl = "p-queue", factor = 1 / 4,
+    text = "1/4 of p-queue" },
+  { key = "resize_storm@1000", of = "resize_storm@10", impl = "weir", factor = 2, text = "twice that of 10 (flat)" },
+  { key = "bucket_take", of = "pair", impl = "coroutine", factor = 2, text = "two pairs" },
+  { key = "keyed_look_up", of = "keyed_look_up", impl = "bottleneck", factor = 1,
+    text = "a group of bottleneck (for comparison)" },
   { key = "timeout_call", of = "timeout_call", impl = "node-race", factor = 1,
     text = "withTimeout in Node (for comparison)" },
   { key = "parked_bytes@100000", most = 1400, text = "1,400 bytes" },
