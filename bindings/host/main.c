@@ -221,6 +221,7 @@ static int load_program(lua_State *L, const struct options *o)
     if (strcmp(script, "busted") == 0 && access(script, R_OK) != 0) {
         /* A call, not a tail call: the runner looks at the function that called it. */
         static const char runner[] = "local run = require 'busted.runner'\n"
+                                     "table.insert(arg, 1, '--ignore-lua')\n" /* this is it */
                                      "run { standalone = false }\n"
                                      "return\n";
         return luaL_loadbufferx(L, runner, sizeof runner - 1, "=busted", "t") == LUA_OK

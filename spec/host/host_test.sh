@@ -1,0 +1,162 @@
+#!/bin/sh
+# host/host_test.sh - the weir program from outside: arguments, streams, exit codes, signals, busted.
+set -eu
+
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+
+fail() {
+    echo "not ok: $*" >&2
+    for file in "$dir/out" "$dir/err"; do
+        [ -f "$file" ] && sed "s|^|$(basename "$file"): |" "$file" | head -40 >&2
+    done
+    exit 1
+}
+
+# run CODE WORDS...: weir with these, its output in $dir/out and $dir/err
+run() {
+    expected=$1
+    shift
+    code=0
+    "$WEIR" "$@" >"$dir/out" 2>"$dir/err" </dev/null || code=$?
+    [ "$code" -eq "$expected" ] || fail "exit code $code instead of $expected: weir $*"
+}
+
+has() { # FILE PATTERN
+    grep -q -e "$2" "$dir/$1" || fail "no line matches '$2' in $1"
+}
+
+lacks() { # FILE PATTERN
+    ! grep -q -e "$2" "$dir/$1" || fail "a line matches '$2' in $1"
+}
+
+weir_require="local weir = require 'weir' "
+
+# --- arguments and streams
+run 0 --help
+has out '^usage: weir'
+run 0 -v
+has out '^weir [0-9].*Lua 5.4.*libuv 1'
+run 0 -e 'print(1)' -e 'print(2)'
+[ "$(tr '\n' ' ' <"$dir/out")" = '1 2 ' ] || fail 'chunks run in order'
+run 0 -l weir -e 'print(weir.now() > 0)'
+has out '^true$'
+run 2 --nonsense
+has err 'unknown option: --nonsense'
+run 2 --timeout x -e 'print(1)'
+has err 'seconds > 0, got: x'
+run 2 -e
+run 2 no/such/script.lua
+has err 'no/such/script.lua'
+echo 'print(...) print(arg[0], #arg)' >"$dir/args.lua"
+run 0 "$dir/args.lua" a 'b c' --timeout
+has out "^a	b c	--timeout$"
+has out "args.lua	3$"
+echo 'print "from stdin"' | "$WEIR" - >"$dir/out" || fail 'the script comes from stdin'
+has out '^from stdin$'
+printf '#!/usr/bin/env weir\nprint "shebang"\n' >"$dir/bang"
+run 0 "$dir/bang"
+has out '^shebang$'
+
+# --- errors: the line of the script, the stacks, the code
+run 1 -e 'x = = 1'
+has err 'command line'
+printf 'local function deep()\n  error "broke"\nend\ndeep()\n' >"$dir/error.lua"
+run 1 "$dir/error.lua"
+has err 'error.lua:2: broke'
+has err "error.lua:4: in main chunk"
+run 1 -e "error { code = 7 }"
+has err 'table'
+run 1 -e "error(nil)"
+has err 'nil'
+run 1 -e "$weir_require weir.detach(error, 'lost') weir.sleep(0.001) print 'went on'"
+has out '^went on$'
+has err 'unhandled error in task [0-9]*: lost'
+run 0 -e "$weir_require weir.on_unhandled(function() return true end) weir.detach(error, 'lost')"
+run 7 -e "$weir_require weir.spawn(weir.sleep, 100) os.exit(7)"
+run 0 -e "$weir_require weir.daemon(weir.sleep, 1e9) print 'ends'"
+run 0 -e "$weir_require weir.detach(function() weir.sleep(0.001) print 'joined' end)"
+has out '^joined$'
+
+# --- deadlock is 3, with a report, also where nothing but callbacks could wake
+run 3 -e "$weir_require local s = weir.semaphore{permits=1, name='db'} s:with(function() s:with(print) end)"
+has err "deadlock.*'db'"
+run 3 -e "$weir_require weir.await(function() end)"
+has err 'waits in weir.await'
+run 3 -e "$weir_require weir.spawn(weir.await, function() end)"
+run 3 -e "$weir_require weir.detach(weir.await, function() end)"
+
+# --- --timeout is 124, and cleanup runs
+run 124 --timeout 0.05 -e "$weir_require local _ <close> = setmetatable({}, {__close = function()
+    weir.shield(weir.sleep, 0.001) print 'cleaned' end}) weir.sleep(100)"
+has out '^cleaned$'
+run 0 --timeout 100 -e 'print "in time"'
+run 3 --timeout 100 -e "$weir_require weir.await(function() end)"
+
+# --- signals: the first cancels with cleanup, partial output is whole, the code is 128 + n
+cat >"$dir/signal.lua" <<'LUA'
+local weir = require "weir"
+local guard <close> = setmetatable({}, { __close = function()
+  weir.shield(weir.sleep, 0.001)
+  print "cleaned"
+end })
+weir.all { function()
+  print "ready"
+  io.stdout:flush()
+  weir.sleep(100)
+end }
+LUA
+signal() { # NAME CODE
+    "$WEIR" "$dir/signal.lua" >"$dir/out" 2>"$dir/err" &
+    pid=$!
+    until grep -q ready "$dir/out"; do kill -0 "$pid" || fail 'it ended before the signal'; done
+    kill -s "$1" "$pid"
+    code=0
+    wait "$pid" || code=$?
+    [ "$code" -eq "$2" ] || fail "exit code $code instead of $2 after SIG$1"
+    has out '^cleaned$'
+    lacks err 'traceback'
+}
+signal INT 130
+signal TERM 143
+
+# the second ends it at once, under a script that never waits
+echo 'print "busy" io.stdout:flush() while true do end' >"$dir/busy.lua"
+"$WEIR" "$dir/busy.lua" >"$dir/out" 2>"$dir/err" &
+pid=$!
+until grep -q busy "$dir/out"; do kill -0 "$pid" || fail 'it ended by itself'; done
+kill -s TERM "$pid"
+until ! kill -s TERM "$pid" 2>/dev/null; do :; done
+code=0
+wait "$pid" || code=$?
+[ "$code" -eq 143 ] || fail "exit code $code instead of 143 after two signals"
+
+# a closed pipe is an error of the write, not a death by signal
+{ "$WEIR" -e 'for i = 1, 1e5 do assert(io.write(i, "\n")) end' 2>"$dir/err" || echo $? >"$dir/code"; } |
+    head -1 >/dev/null
+[ "$(cat "$dir/code")" -eq 1 ] || fail "exit code $(cat "$dir/code") after a closed pipe"
+
+# --- busted inside: bodies may wait; whatever interpreter .busted names, this is it
+mkdir "$dir/specs"
+cat >"$dir/specs/.busted" <<'LUA'
+return { _all = { lua = "lua-that-is-not-there" } }
+LUA
+cat >"$dir/specs/wait_spec.lua" <<'LUA'
+local weir = require "weir"
+describe("a body", function()
+  it("may wait", function() weir.sleep(0.001) assert.equal(1, weir.spawn(function() return 1 end):await()) end)
+end)
+LUA
+cat >"$dir/specs/bad_spec.lua" <<'LUA'
+it("fails", function() assert.is_true(false) end)
+LUA
+case $WEIR in /*) program=$WEIR ;; *) program=$PWD/$WEIR ;; esac
+code=0
+(cd "$dir/specs" && "$program" busted -o TAP wait_spec.lua) >"$dir/out" 2>"$dir/err" || code=$?
+[ "$code" -eq 0 ] || fail "exit code $code instead of 0: weir busted"
+has out '^ok 1'
+code=0
+(cd "$dir/specs" && "$program" busted -o TAP bad_spec.lua) >"$dir/out" 2>"$dir/err" || code=$?
+[ "$code" -eq 1 ] || fail "exit code $code instead of 1: weir busted with a failure"
+
+echo 'ok: the weir program'
