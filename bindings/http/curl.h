@@ -49,10 +49,12 @@ typedef struct weir_address {
 
 /* NULL, or what is wrong with `url` (static text). */
 const char *weir__address_parse(const char *url, size_t size, weir_address *out);
-/* The same for a proxy, whose scheme may be missing or another one. */
+/* The same for a proxy, whose scheme may be missing or that of SOCKS. */
 const char *weir__address_parse_proxy(const char *url, weir_address *out);
 /* Push `url` without user and password. [-0, +1, m] */
 void weir__url_push(lua_State *L, const char *url, size_t size);
+/* The same for a text that may hold URLs. [-0, +1, m] */
+void weir__message_push(lua_State *L, const char *text);
 
 /* --- origins: what one scheme, host and port share ----------------------------------------- */
 struct weir_origin {
@@ -105,6 +107,7 @@ enum {
     FAULT_BODY,      /* more than max_body */
     FAULT_REDIRECTS, /* more than max_redirects */
     FAULT_LOCATION,  /* redirected to what is not http */
+    FAULT_PROXY,     /* redirected where the environment's proxy is none */
     FAULT_LENGTH,    /* an upload that is not as long as its content-length */
     FAULT_CLOSED     /* the client was closed, or the answer */
 };
@@ -114,6 +117,7 @@ enum {
 #define WEIR_HTTP_WRITE_AHEAD (64 * 1024) /* of a streamed body */
 #define WEIR_HTTP_MAX_SPARE 256
 #define WEIR_HTTP_AGENT "User-Agent: weir"
+#define WEIR_HTTP_BAD_PROXY "the proxy that the environment names is not the URL of an http, https or socks proxy"
 
 /* What a request asks for. Strings are borrowed, and kept alive by the caller, until it ended. */
 typedef struct weir_request {

@@ -123,8 +123,26 @@ const char *weir__address_parse(const char *url, size_t size, weir_address *out)
     return read_by_curl(url, 0, CURLU_DEFAULT_PORT, out);
 }
 
+/* Is the scheme of `url`, if it has one, of a proxy that this libcurl knows? It would refuse
+ * others when it connects, with a message that shows the whole URL. */
+static int is_proxy_scheme(const char *url)
+{
+    static const char *const known[] = {"http://",    "socks4://", "socks4a://", "socks5://",
+                                        "socks5h://", "https://",  NULL};
+    size_t size = strlen(url);
+    if (strstr(url, "://") == NULL)
+        return 1;
+    for (const char *const *one = known; *one != NULL; one++)
+        if (has_prefix(url, size, *one))
+            return strcmp(*one, "https://") != 0 ||
+                   (curl_version_info(CURLVERSION_NOW)->features & CURL_VERSION_HTTPS_PROXY) != 0;
+    return 0;
+}
+
 const char *weir__address_parse_proxy(const char *url, weir_address *out)
 {
+    if (!is_proxy_scheme(url))
+        return "not the scheme of a proxy";
     out->secure = 0;
     out->port = has_prefix(url, strlen(url), "https://") ? 443 : 1080; /* curl's own defaults */
     return read_by_curl(url, CURLU_GUESS_SCHEME | CURLU_NON_SUPPORT_SCHEME, 0, out);
@@ -194,21 +212,40 @@ int weir__no_proxy(const char *list, const weir_address *at)
     return 0;
 }
 
+/* After the last @ of the authority that begins at `p`, or `p`. */
+static const char *skip_user(const char *p, const char *stop)
+{
+    const char *host = p;
+    for (; p < stop && strchr("/?#", *p) == NULL; p++)
+        if (*p == '@')
+            host = p + 1;
+    return host;
+}
+
 void weir__url_push(lua_State *L, const char *url, size_t size)
 {
-    const char *start = NULL, *at = NULL;
-    for (size_t i = 0; i + 2 < size && start == NULL; i++)
-        if (memcmp(url + i, "://", 3) == 0)
-            start = url + i + 3;
-    if (start != NULL)
-        for (const char *p = start; p < url + size && *p != '/' && *p != '?' && *p != '#'; p++)
-            if (*p == '@')
-                at = p;
-    if (at == NULL) {
-        lua_pushlstring(L, url, size);
-        return;
-    }
+    const char *stop = url + size, *start = url, *host;
+    for (const char *p = url; stop - p > 3; p++)
+        if (memcmp(p, "://", 3) == 0) {
+            start = p + 3;
+            break;
+        }
+    host = skip_user(start, stop);
     lua_pushlstring(L, url, (size_t)(start - url));
-    lua_pushlstring(L, at + 1, size - (size_t)(at + 1 - url));
+    lua_pushlstring(L, host, (size_t)(stop - host));
     lua_concat(L, 2);
+}
+
+void weir__message_push(lua_State *L, const char *text)
+{
+    const char *stop = text + strlen(text), *p;
+    luaL_Buffer b;
+    luaL_buffinit(L, &b);
+    while ((p = strstr(text, "://")) != NULL) {
+        p += 3;
+        luaL_addlstring(&b, text, (size_t)(p - text));
+        text = skip_user(p, stop);
+    }
+    luaL_addstring(&b, text);
+    luaL_pushresult(&b);
 }

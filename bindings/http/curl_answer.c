@@ -44,10 +44,29 @@ static const struct {
     {CURLE_ABORTED_BY_CALLBACK, "CURLE_ABORTED_BY_CALLBACK", "network"},
 };
 
-/* curl reports a malformed chunk as it reports a lost connection; its text tells them apart. */
-static int is_bad_chunk(const weir_transfer *t)
+static int has_prefix(const weir_transfer *t, const char *prefix)
 {
-    return t->code == CURLE_RECV_ERROR && strstr(t->message, "chunked-encoding") != NULL;
+    return strncmp(t->message, prefix, strlen(prefix)) == 0;
+}
+
+/* curl reports these as it reports a lost connection; its text tells them apart. */
+static int is_bad_answer(const weir_transfer *t)
+{
+    return t->code == CURLE_RECV_ERROR && (strstr(t->message, "chunked-encoding") != NULL ||
+                                           has_prefix(t, "Too large response headers"));
+}
+
+/* curl keeps the first text it wrote, also when it tried again by itself after a kept connection
+ * was found to be lost. */
+static int is_of_first_try(const weir_transfer *t)
+{
+    return t->code != CURLE_RECV_ERROR && t->code != CURLE_SEND_ERROR &&
+           (has_prefix(t, "Recv failure") || has_prefix(t, "Send failure"));
+}
+
+static const char *message_of(const weir_transfer *t)
+{
+    return t->message[0] == '\0' || is_of_first_try(t) ? curl_easy_strerror(t->code) : t->message;
 }
 
 static const char *describe(const weir_transfer *t, const char **name)
@@ -56,7 +75,7 @@ static const char *describe(const weir_transfer *t, const char **name)
     for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++)
         if (codes[i].code == t->code) {
             *name = codes[i].name;
-            return is_bad_chunk(t) ? "protocol" : codes[i].kind;
+            return is_bad_answer(t) ? "protocol" : codes[i].kind;
         }
     return "network";
 }
@@ -101,6 +120,9 @@ static void push_error(lua_State *L, const weir_transfer *t, const char *op, con
         name = "CURLE_UNSUPPORTED_PROTOCOL";
         api->push_error(L, "protocol", op, "%s: redirected to what is not an http or https URL", url);
         break;
+    case FAULT_PROXY:
+        api->push_error(L, "misuse", op, "%s: redirected, and %s", url, WEIR_HTTP_BAD_PROXY);
+        break;
     case FAULT_LENGTH:
         api->push_error(L, "misuse", op, "%s: the body has not the length that content-length announced (%I bytes)",
                         url, (LUAI_UACINT)t->upload_size);
@@ -110,13 +132,13 @@ static void push_error(lua_State *L, const weir_transfer *t, const char *op, con
         break;
     default:
         kind = describe(t, &name);
+        weir__message_push(L, message_of(t));
         curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &system);
-        if (t->code == CURLE_COULDNT_CONNECT && system != 0)
-            api->push_error(L, kind, op, "%s: %s (%s)", url, t->message, strerror((int)system));
-        else if (t->message[0] != '\0')
-            api->push_error(L, kind, op, "%s: %s", url, t->message);
+        if (has_prefix(t, "Failed to connect") && system != 0) /* otherwise it may be an old one */
+            api->push_error(L, kind, op, "%s: %s (%s)", url, lua_tostring(L, -1), strerror((int)system));
         else
-            api->push_error(L, kind, op, "%s: %s", url, curl_easy_strerror(t->code));
+            api->push_error(L, kind, op, "%s: %s", url, lua_tostring(L, -1));
+        lua_remove(L, -2);
     }
     lua_pushstring(L, url);
     lua_setfield(L, -2, "url");

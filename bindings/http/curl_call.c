@@ -139,7 +139,7 @@ void weir__read_options(lua_State *L, const weir_lua_api *api, weir_runtime *rt,
     if (text != NULL)
         r->proxy = text;
     if (text != NULL && *text != '\0' && weir__address_parse_proxy(text, &at) != NULL)
-        api->raise(L, "misuse", op, "option proxy must be the URL of a proxy");
+        api->raise(L, "misuse", op, "option proxy must be the URL of an http, https or socks proxy");
 }
 
 static weir_verb verb_of(const char *method)
@@ -241,7 +241,7 @@ int weir__raise_code(lua_State *L, weir_client *c, const char *op, int code)
         c->stats.overload++;
         return c->api->raise(L, "overload", op, "%d requests wait already", (int)c->waiting);
     }
-    return c->api->raise(L, "misuse", op, "the environment names a proxy that is not a URL");
+    return c->api->raise(L, "misuse", op, "%s", WEIR_HTTP_BAD_PROXY);
 }
 
 /* --- the outcome ------------------------------------------------------------------------------------ */

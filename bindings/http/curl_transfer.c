@@ -483,7 +483,9 @@ static void follow(weir_transfer *t)
     t->origin = next;
     t->dial = NULL;
     rc = set_dial(t, next);
-    if (rc != 0 || curl_easy_setopt(t->easy, CURLOPT_URL, t->location.data) != CURLE_OK)
+    if (rc == WEIR_EINVAL)
+        weir__transfer_fail(t, FAULT_PROXY, 0);
+    else if (rc != 0 || curl_easy_setopt(t->easy, CURLOPT_URL, t->location.data) != CURLE_OK)
         weir__transfer_fail(t, FAULT_MEMORY, 0);
     else
         weir__client_submit(c, t);

@@ -58,9 +58,18 @@ describe("weir.http client #real", function()
       failure("protocol", "CURLE_RECV_ERROR", http.get, bad:url("bad-chunk"))
       failure("protocol", "CURLE_BAD_CONTENT_ENCODING", http.get, bad:url("bad-gzip"))
       failure("protocol", "CURLE_FILESIZE_EXCEEDED", http.get, bad:url("flood"))
+      local late = failure("protocol", "CURLE_RECV_ERROR", http.get, bad:url("flood-of-hints"))
+      assert.truthy(tostring(late):find("Too large response headers", 1, true))
       failure("protocol", "CURLE_FILESIZE_EXCEEDED", http.get, bad:url("bomb"), { max_body = 100000 })
       failure("protocol", "CURLE_FILESIZE_EXCEEDED", http.get, server:url("/gzip"), { max_body = #nginx.large - 1 })
       assert.equal(5, #http.get(server:url("/hello"), { max_body = 5 }).body)
+    end))
+
+    it("is of the last attempt, when the first had a connection that was lost", with_client({}, function(client)
+      assert.equal("once", client:get(bad:url("once-reset")).body)
+      local err = failure("protocol", "CURLE_WEIRD_SERVER_REPLY", client.get, client, bad:url("nul"))
+      assert.equal(2, client:stats().connections)
+      assert.is_nil(tostring(err):find("Recv failure", 1, true))
     end))
 
     it("is network when the server dies in the middle", real(function()
@@ -81,7 +90,10 @@ describe("weir.http client #real", function()
       local err = helper.error("network", http.get, "http://ann:se%20cret@127.0.0.1:1/x?y=a@b")
       assert.is_nil(tostring(err):find("ann", 1, true))
       assert.equal("http://127.0.0.1:1/x?y=a@b", err.url)
-      err = helper.error("misuse", http.get, "http://ann:se%20cret@/")
+      for _, url in ipairs { "http://ann:se%20cret@/", "http://ann:se cret@127.0.0.1/", "ann:secret@127.0.0.1/x" } do
+        assert.is_nil(tostring(helper.error("misuse", http.get, url)):find("ann", 1, true))
+      end
+      err = helper.error("misuse", http.get, "junk://ann:secret@127.0.0.1/")
       assert.is_nil(tostring(err):find("ann", 1, true))
     end))
   end)
@@ -269,6 +281,45 @@ describe("weir.http client #real", function()
           print(http.get("http://127.0.0.1:%d/hello").body)
         end)]]):format(LABEL, server.port))
       assert.equal("hello\nnetwork\nnetwork\nhello\n", output)
+    end)
+  end)
+
+  describe("a proxy that is none", function()
+    local function check(err)
+      assert.equal("misuse", weir.kind(err))
+      assert.is_nil(tostring(err):find("ppw", 1, true))
+    end
+
+    it("is misuse, without its password", with_client({}, function(client)
+      for _, proxy in ipairs { "junk://pu:ppw@127.0.0.1:1", "ftp://pu:ppw@127.0.0.1:1", "http://pu:ppw@127.0.0.1:99999" } do
+        check(helper.error("misuse", http.client, { proxy = proxy }))
+        check(helper.error("misuse", client.get, client, server:url("/hello"), { proxy = proxy }))
+      end
+      for _, scheme in ipairs { "http", "https", "socks4", "socks4a", "socks5", "SOCKS5h" } do
+        local err = helper.error("network", client.get, client, server:url("/hello"),
+          { proxy = scheme .. "://pu:ppw@127.0.0.1:1" })
+        assert.is_nil(tostring(err):find("ppw", 1, true))
+      end
+    end))
+
+    it("may be the environment's, at first or after a redirect", function()
+      local output = support.program_under("http_proxy=junk://pu:ppw@127.0.0.1:1", ([[
+        local weir, http = require "weir", require "weir.http"
+        weir.run(function()
+          local _, refused = pcall(http.get, "http://127.0.0.1:1/", { proxy = false })
+          local _, err = pcall(http.get, "%s")
+          print(weir.kind(refused), weir.kind(err), err)
+        end)]]):format(server:url("/hello")))
+      assert.truthy(output:find("^network\tmisuse\t[^\n]*the proxy that the environment names"), output)
+      assert.is_nil(output:find("ppw", 1, true))
+      output = support.program_under("https_proxy=junk://pu:ppw@127.0.0.1:1", ([[
+        local weir, http = require "weir", require "weir.http"
+        weir.run(function()
+          local _, err = pcall(http.get, "%s")
+          print(weir.kind(err), err)
+        end)]]):format(bad:url("secure")))
+      assert.truthy(output:find("^misuse\t[^\n]*redirected, and the proxy that the environment names"), output)
+      assert.is_nil(output:find("ppw", 1, true))
     end)
   end)
 

@@ -38,6 +38,14 @@ local function serve(parent)
       local line = "X-Flood: " .. ("x"):rep(1000) .. "\r\n"
       for _ = 1, 400 do s:write(line) end
     end,
+    ["flood-of-hints"] = function(s)
+      local block = "HTTP/1.1 103 Early Hints\r\nX-Flood: " .. ("x"):rep(10000) .. "\r\n\r\n"
+      for _ = 1, 40 do s:write(block) end
+    end,
+    nul = function(s) s:write("HTTP/1.1 200 OK\r\nX-A: b\0c\r\nContent-Length: 0\r\n\r\n") s:shutdown() end,
+    secure = function(s)
+      s:write("HTTP/1.1 302 Found\r\nLocation: https://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n") s:shutdown()
+    end,
     kill = function(s)
       s:write(head .. "100\r\n\r\nhalf of it", function() uv.kill(uv.os_getpid(), "sigkill") end)
     end,
@@ -79,6 +87,10 @@ local function serve(parent)
       s:write(head .. "4\r\n\r\nonce")
       s.kept = true
     end,
+    ["once-reset"] = function(s)
+      s:write(head .. "4\r\n\r\nonce")
+      s.kept, s.is_reset = true, true
+    end,
     wait = function(s) -- answers in a moment, to see how many come at once
       local timer = uv.new_timer()
       timer:start(30, 0, function()
@@ -112,7 +124,11 @@ local function serve(parent)
       if err or not data then return close() end
       got = got .. data
       if answered then
-        if s.kept then close() end
+        if s.is_reset then
+          s:close_reset()
+        elseif s.kept then
+          close()
+        end
         return
       end
       local path = got:match("^%u+ /(%S*) HTTP/1.1\r\n.-\r\n\r\n")
