@@ -34,6 +34,7 @@ static void conclude(lua_State *L, ltask *t, weir_task_state state, int first)
     lcontext *ctx = t->ctx;
     weir_scope *parent = t->task.scope.parent;
     t->outcome = WEIR_TASK_FAILED; /* should something below raise */
+    t->task.scope.flags |= WEIR_SCOPE_ENDED; /* code of users runs below: no children any more */
     if (state == WEIR_TASK_FAILED) {
         weir_scope *blamed = weir_task_blames(&t->task);
         if (blamed != NULL)
@@ -81,8 +82,9 @@ static int children_ended(lua_State *L, int status, lua_KContext body)
         cancelled = weir_scope_is_cancelled(s) && lerror_is_cancelled(L, 3);
         state = cancelled ? WEIR_TASK_CANCELLED : WEIR_TASK_FAILED;
     }
-    if ((s->flags & WEIR_SCOPE_FAILED) && (cancelled || !(body & BODY_FAILED_FIRST)) &&
-        lscope_push_first_error(L, t->ctx, s)) {
+    if ((s->flags & WEIR_SCOPE_FAILED) && (cancelled || !(body & BODY_FAILED_FIRST))) {
+        if (!lscope_push_first_error(L, t->ctx, s))
+            lua_pushliteral(L, "not enough memory"); /* there was none to keep the error */
         lua_insert(L, 3);
         lua_settop(L, 3);
         state = WEIR_TASK_FAILED;

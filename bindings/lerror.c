@@ -20,11 +20,20 @@ void lerror_push_traceback(lua_State *L, lua_State *of, int level)
     enum { HEAD = 12, TAIL = 10 };
     luaL_Buffer b;
     lua_Debug ar;
-    int depth = level;
+    int low = level, depth = level + 1; /* a level costs as much as it is deep: bisect */
 
     luaL_checkstack(L, 20, "traceback");
-    while (lua_getstack(of, depth, &ar))
-        depth++;
+    while (lua_getstack(of, depth, &ar)) {
+        low = depth;
+        depth *= 2;
+    }
+    while (low < depth) {
+        int middle = low + (depth - low) / 2;
+        if (lua_getstack(of, middle, &ar))
+            low = middle + 1;
+        else
+            depth = middle;
+    }
     luaL_buffinit(L, &b);
     luaL_addstring(&b, "stack traceback:");
     for (int i = level; i < depth; i++) {

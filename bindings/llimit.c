@@ -74,7 +74,8 @@ static lua_Integer clear_queue(lua_State *L, lsem *s)
         if (t == NULL || t->started)
             continue;
         n += lscope_cancel(L, s->ctx, &t->scope, 2);
-        if (s->sem.stats.grants != grants)
+        if (s->sem.stats.grants != grants ||
+            (next != NULL && weir_container(next, weir_waiter, link)->status != WEIR_PENDING))
             next = weir_list_first(&s->sem.queue);
     }
     return n;

@@ -76,8 +76,11 @@ static int decide(lua_State *L, lscope *s, int body)
 
     if (failed && !cancelled && (body & BODY_FAILED_FIRST))
         return -1;
-    if ((flags & WEIR_SCOPE_FAILED) && !(flags & WEIR_SCOPE_EXPIRED) && push_first_kept(L))
+    if ((flags & WEIR_SCOPE_FAILED) && !(flags & WEIR_SCOPE_EXPIRED)) {
+        if (!push_first_kept(L))
+            lua_pushliteral(L, "not enough memory"); /* there was none to keep the error */
         return -1;
+    }
     if (failed && !cancelled)
         return -1;
     if (!shielded && weir_scope_is_cancelled(parent)) {
@@ -97,6 +100,8 @@ static int children_ended(lua_State *L, int status, lua_KContext body)
     lscope *s = lua_touserdata(L, 1);
     lcontext *ctx = s->ctx;
     (void)status;
+    if (s->scope.n_children > 0) /* somebody spawned here since the last one ended */
+        return lwait_join_end(L, ltask_current(ctx), &s->scope, children_ended, body);
     if (s->deadline.scope != NULL)
         weir_deadline_unset(ctx->rt, &s->deadline);
     weir_scope_end(ctx->rt, &s->scope);

@@ -51,6 +51,7 @@ int lsem_gc(lua_State *L)
     lsem *s = *(lsem **)lua_touserdata(L, 1);
     if (s == NULL)
         return 0;
+    *s->owner = NULL; /* other finalizers may still look at the userdata */
     s->owner = NULL;
     if (weir_list_is_empty(&s->sem.holders) && s->sem.waiting == 0 &&
         weir_list_is_empty(&s->sem.idle)) {

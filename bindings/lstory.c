@@ -222,4 +222,5 @@ void ltask_unhandled(lua_State *L, lcontext *ctx, ltask *t, int index)
     const char *what = lua_tostring(L, -1);
     lua_pushvalue(L, -3);
     lerror_report(L, ctx, what, 1);
+    lua_pop(L, 3);
 }
