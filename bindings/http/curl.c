@@ -218,7 +218,7 @@ static void read_client_options(lua_State *L, weir_client *c)
     c->timeout = read_seconds(L, c, "timeout", WEIR_FOREVER);
     c->base.verify = 1;
     c->base.follow = -1;
-    c->base.max_body = UINT64_MAX;
+    c->base.max_body = WEIR_HTTP_UNSAID;
     c->base.max_redirects = DEFAULT_REDIRECTS;
     c->base.connect_timeout = DEFAULT_CONNECT_TIMEOUT;
     c->base.upload_size = -1;

@@ -115,9 +115,12 @@ enum {
 #define WEIR_HTTP_MAX_HEADERS (256 * 1024)
 #define WEIR_HTTP_READ_AHEAD (256 * 1024) /* of a streamed answer; more pauses the transfer */
 #define WEIR_HTTP_WRITE_AHEAD (64 * 1024) /* of a streamed body */
+#define WEIR_HTTP_MAX_BODY (64 * 1024 * 1024) /* of an answer that is not streamed, unless said */
 #define WEIR_HTTP_MAX_SPARE 256
 #define WEIR_HTTP_AGENT "User-Agent: weir"
 #define WEIR_HTTP_BAD_PROXY "the proxy that the environment names is not the URL of an http, https or socks proxy"
+
+#define WEIR_HTTP_UNSAID (UINT64_MAX - 1)
 
 /* What a request asks for. Strings are borrowed, and kept alive by the caller, until it ended. */
 typedef struct weir_request {
@@ -127,7 +130,7 @@ typedef struct weir_request {
     int is_upload;           /* the body is written later */
     int is_stream;           /* the answer's body is read in pieces */
     curl_off_t upload_size;  /* -1: not known beforehand */
-    uint64_t max_body;
+    uint64_t max_body;       /* WEIR_HTTP_UNSAID: as above, or without bound if streamed */
     long max_redirects;      /* -1: not followed */
     long connect_timeout;    /* ms */
     int verify, follow;      /* follow -1: GET and HEAD only */
@@ -146,6 +149,7 @@ struct weir_transfer {
     weir_exchange *exchange;
     struct curl_slist *lines; /* request headers, `n_lines` in use; their text is borrowed */
     unsigned n_lines, lines_capacity;
+    unsigned n_sensitive; /* the first of them, which another origin must not get */
     struct curl_slist *resolve; /* for CURLOPT_RESOLVE; owned */
     const char *body;           /* borrowed */
     size_t body_size;

@@ -198,7 +198,8 @@ uint64_t weir__read_request(lua_State *L, weir_client *c, weir_request *r)
     return deadline;
 }
 
-/* Take a transfer for `r`, with the header lines at index 4 or the client's. NULL and a code. */
+/* Take a transfer for `r`, with the header lines at index 4 or the client's: a list whose first
+ * `sensitive` (a field, nil is 0) are for one origin. NULL and a code. */
 weir_transfer *weir__take_transfer(lua_State *L, weir_client *c, const weir_request *r, int *code)
 {
     weir_transfer *t = weir__transfer_new(c);
@@ -219,6 +220,9 @@ weir_transfer *weir__take_transfer(lua_State *L, weir_client *c, const weir_requ
             *code = weir__transfer_add_line(t, lua_tostring(L, -1)); /* alive: its table is */
             lua_pop(L, 1);
         }
+        lua_getfield(L, lines, "sensitive");
+        t->n_sensitive = (unsigned)lua_tointeger(L, -1);
+        lua_pop(L, 1);
     }
     if (lines != 4)
         lua_pop(L, 1);

@@ -261,7 +261,9 @@ int weir__transfer_prepare(weir_transfer *t, const weir_request *r)
     t->body = r->body != NULL ? r->body : "";
     t->body_size = r->body != NULL ? r->body_size : 0;
     t->proxy = r->proxy;
-    t->max_body = r->max_body;
+    t->max_body = r->max_body != WEIR_HTTP_UNSAID ? r->max_body
+                  : r->is_stream                  ? UINT64_MAX
+                                                  : WEIR_HTTP_MAX_BODY;
     t->redirects_left = r->max_redirects;
     t->fault = FAULT_NONE;
     t->status = 0;
@@ -402,7 +404,7 @@ void weir__transfer_release(weir_transfer *t)
     weir__origin_put(c, t->origin);
     t->origin = t->dial = NULL;
     t->exchange = NULL;
-    t->n_lines = 0;
+    t->n_lines = t->n_sensitive = 0;
     t->upload_start = 0;
     weir__buffer_clear(c, &t->head, KEEP_HEAD);
     weir__buffer_clear(c, &t->data, KEEP_BODY);
@@ -421,15 +423,28 @@ void weir__transfer_release(weir_transfer *t)
 /* --- redirects ---------------------------------------------------------------------------------- */
 static void drop_lines(weir_transfer *t, const char *const *names)
 {
-    unsigned kept = 0;
+    unsigned kept = 0, sensitive = t->n_sensitive;
     for (unsigned i = 0; i < t->n_lines; i++) {
         const char *const *name = names;
         while (*name != NULL && !is_line(t->lines[i].data, *name))
             name++;
         if (*name == NULL)
             t->lines[kept++].data = t->lines[i].data;
+        else if (i < sensitive)
+            t->n_sensitive--;
     }
     t->n_lines = kept;
+}
+
+/* The next origin is another one. */
+static void drop_secrets(weir_transfer *t)
+{
+    static const char *const names[] = {"authorization", "cookie", "proxy-authorization", "host", NULL};
+    drop_lines(t, names);
+    for (unsigned i = t->n_sensitive; i < t->n_lines; i++)
+        t->lines[i - t->n_sensitive].data = t->lines[i].data;
+    t->n_lines -= t->n_sensitive;
+    t->n_sensitive = 0;
 }
 
 static int redirect(weir_transfer *t, weir_origin **out)
@@ -454,7 +469,6 @@ static int redirect(weir_transfer *t, weir_origin **out)
 /* The same request at another place; 301 and 302 turn a POST into a GET, 303 everything. */
 static void follow(weir_transfer *t)
 {
-    static const char *const secrets[] = {"authorization", "cookie", "proxy-authorization", "host", NULL};
     static const char *const of_body[] = {"content-type", "content-length", "content-encoding", "expect", NULL};
     weir_client *c = t->client;
     weir_origin *next = NULL;
@@ -468,7 +482,7 @@ static void follow(weir_transfer *t)
     drop_resolve(t);
     c->stats.redirects++;
     if (next != t->origin)
-        drop_lines(t, secrets);
+        drop_secrets(t);
     if ((t->http_status == 303 && t->verb != VERB_HEAD) ||
         (t->http_status < 303 && t->verb == VERB_POST)) {
         t->verb = VERB_GET;

@@ -63,6 +63,12 @@ describe("weir.http client #real", function()
       failure("protocol", "CURLE_FILESIZE_EXCEEDED", http.get, bad:url("bomb"), { max_body = 100000 })
       failure("protocol", "CURLE_FILESIZE_EXCEEDED", http.get, server:url("/gzip"), { max_body = #nginx.large - 1 })
       assert.equal(5, #http.get(server:url("/hello"), { max_body = 5 }).body)
+      failure("protocol", "CURLE_FILESIZE_EXCEEDED", http.get, bad:url("gzip-bomb"))
+      assert.equal(65 << 20, #http.get(bad:url("gzip-bomb"), { max_body = math.huge }).body)
+      local r = http.get(bad:url("gzip-bomb"), { stream = true })
+      local size = 0
+      for chunk in r:chunks() do size = size + #chunk end
+      assert.equal(65 << 20, size)
     end))
 
     it("is of the last attempt, when the first had a connection that was lost", with_client({}, function(client)
@@ -116,6 +122,7 @@ describe("weir.http client #real", function()
       for name, value in pairs {
         ["X\r\nY"] = "1", ["X Y"] = "1", [""] = "1", ["X:"] = "1",
         X1 = "a\r\nY: b", X2 = "a\nb", X3 = "a\0b", X4 = true, ["Transfer-Encoding"] = "chunked",
+        X5 = "a\1b", X6 = "\127", X7 = { "fine", "a\27[0m" },
       } do
         helper.error("misuse", http.get, server:url("/hello"), { headers = { [name] = value } })
       end

@@ -199,6 +199,24 @@ describe("weir.http client #real", function()
       assert.truthy(r.body:find("auth= one=1 .* cookie= "))
     end))
 
+    it("takes no header named as sensitive there either", with_client(
+      { headers = { ["X-One"] = "1" }, sensitive = { "x-one" } }, function(client)
+        local elsewhere = ("http://localhost:%d/where"):format(server.port)
+        for _, options in ipairs { {}, { headers = { ["X-One"] = "2" } }, { json = {} }, { bearer = "token" } } do
+          local method = options.json and "post" or "get"
+          options.follow = true
+          local here = client[method](client, server:url("/to?/where"), options)
+          assert.truthy(here.body:find(" one=[12] "), here.body)
+          local there = client[method](client, server:url("/to?" .. elsewhere), options)
+          assert.truthy(there.body:find(" one= "), there.body)
+        end
+        local r = http.get(server:url("/to?" .. elsewhere), { headers = { ["X-One"] = { "1", "2" } }, sensitive = { "X-One" } })
+        assert.truthy(r.body:find(" one= "), r.body)
+        helper.error("misuse", client.get, client, elsewhere, { sensitive = "x-one" })
+        helper.error("misuse", client.get, client, elsewhere, { sensitive = { "x one" } })
+        helper.error("misuse", http.client, { sensitive = { 1 } })
+      end))
+
     it("to another scheme is an error", real(function()
       failure("protocol", "CURLE_UNSUPPORTED_PROTOCOL", http.get, bad:url("elsewhere"))
     end))

@@ -13,6 +13,15 @@ local function serve(parent)
   local uv = require "luv"
   local head = "HTTP/1.1 200 OK\r\nContent-Length: "
 
+  local bomb
+  local function gzip_bomb()
+    if not bomb then
+      local pipe <close> = assert(io.popen("head -c 68157440 /dev/zero | gzip"))
+      bomb = pipe:read("a")
+    end
+    return bomb
+  end
+
   local counters = { accepted = 0, open = 0, most = 0, body = 0 }
 
   -- path -> what to do with the socket once the request's headers are there
@@ -25,6 +34,10 @@ local function serve(parent)
     end,
     ["bad-gzip"] = function(s)
       s:write(head .. "5\r\nContent-Encoding: gzip\r\n\r\nhello") s:shutdown()
+    end,
+    ["gzip-bomb"] = function(s) -- 65 MiB of zeros
+      local packed = gzip_bomb()
+      s:write(head .. #packed .. "\r\nContent-Encoding: gzip\r\n\r\n") s:write(packed) s:shutdown()
     end,
     short = function(s) s:write(head .. "100\r\n\r\nonly this") s:shutdown() end,
     ["short-chunk"] = function(s)

@@ -18,13 +18,15 @@ local perform <const>, exchange <const> = curl.perform, curl.exchange
 ---@field method? string for `request`; GET unless said
 ---@field query? table<string, string|number|boolean|(string|number|boolean)[]> added to the URL, percent-encoded
 ---@field headers? table<string, string|number|string[]|false> false leaves one out that would be sent
+---@field sensitive? string[] names of headers that a redirect to another origin must not get
 ---@field body? weir.http.Body a string; a function that gives strings until nil and may wait; a file
 ---@field json? any the body, encoded, with its content-type
 ---@field auth? { [1]: string, [2]: string } user and password, Basic
 ---@field bearer? string a bearer token
----@field timeout? number seconds for all of it, from the call to the last byte of the body
+---@field timeout? number seconds for all of it, from the call to the last byte; no bound unless said
 ---@field connect_timeout? number seconds for TCP and TLS; 30 unless said
----@field max_body? integer bytes, after decompression; more is an error of kind `protocol`
+---@field max_body? number bytes, after decompression, more is an error of kind `protocol`; 64 MiB unless said,
+---  math.huge is no bound, and there is none for a body that is streamed
 ---@field follow? boolean follow redirects; GET and HEAD do unless told not to, others only if told
 ---@field max_redirects? integer 10 unless said; more is an error of kind `protocol`
 ---@field stream? boolean return when the headers are there; the body is read from the response
@@ -38,11 +40,12 @@ local perform <const>, exchange <const> = curl.perform, curl.exchange
 ---@field max_waiting? integer most requests that wait for either; over it `overload`
 ---@field dns_ttl? number seconds that addresses are kept; 60 unless said
 ---@field headers? table<string, string|number|string[]> of every request
+---@field sensitive? string[] of every request
 ---@field auth? { [1]: string, [2]: string }
 ---@field bearer? string
----@field timeout? number
+---@field timeout? number of each request that says none itself; no bound unless said
 ---@field connect_timeout? number
----@field max_body? integer
+---@field max_body? number
 ---@field follow? boolean
 ---@field max_redirects? integer
 ---@field verify? boolean
@@ -50,13 +53,13 @@ local perform <const>, exchange <const> = curl.perform, curl.exchange
 ---@field proxy? string|false
 
 local of_request <const> = {
-  url = true, method = true, query = true, headers = true, body = true, json = true, auth = true,
+  url = true, method = true, query = true, headers = true, sensitive = true, body = true, json = true, auth = true,
   bearer = true, timeout = true, connect_timeout = true, max_body = true, follow = true,
   max_redirects = true, stream = true, verify = true, ca = true, proxy = true,
 }
 
 local of_client <const> = {
-  max = true, max_per_host = true, max_waiting = true, dns_ttl = true, headers = true, auth = true,
+  max = true, max_per_host = true, max_waiting = true, dns_ttl = true, headers = true, sensitive = true, auth = true,
   bearer = true, timeout = true, connect_timeout = true, max_body = true, follow = true,
   max_redirects = true, verify = true, ca = true, proxy = true,
 }
@@ -64,7 +67,7 @@ local of_client <const> = {
 local CHUNK <const> = 64 * 1024 -- asked of a file at a time
 local TOKEN <const> = "^[%w!#$%%&'*+%-.^_`|~]+$"
 
--- client -> its headers by lower-case name, {name, value}
+-- client -> { set = its headers by lower-case name, {name, value}, sensitive = names or nil }
 local defaults <const> = setmetatable({}, { __mode = "k" })
 
 -- --- header lines -----------------------------------------------------------------------------
@@ -93,8 +96,8 @@ local function check_value(op, name, value)
   elseif type(value) ~= "string" then
     core.misuse(op, "header '%s' must be a string, a number or a list of them, got %s", name, type(value))
   end
-  if value:find("[\r\n\0]") then
-    core.misuse(op, "header '%s' must not hold a CR, LF or NUL", name)
+  if value:find("[\0-\8\10-\31\127]") then
+    core.misuse(op, "header '%s' must not hold control characters", name)
   end
   return value
 end
@@ -155,17 +158,43 @@ local function add_line(lines, name, value)
   end
 end
 
-local function to_lines(set)
+local function add_lines(lines, header)
+  local name, value = header[1], header[2]
+  if type(value) == "table" then
+    for _, one in ipairs(value) do add_line(lines, name, one) end
+  else
+    add_line(lines, name, value)
+  end
+end
+
+-- The lines that are sensitive come first, and the field `sensitive` counts them.
+local function to_lines(set, sensitive)
   local lines = {}
-  for _, header in pairs(set) do
-    local name, value = header[1], header[2]
-    if type(value) == "table" then
-      for _, one in ipairs(value) do add_line(lines, name, one) end
-    else
-      add_line(lines, name, value)
-    end
+  for lower in pairs(sensitive or {}) do
+    if set[lower] then add_lines(lines, set[lower]) end
+  end
+  lines.sensitive = #lines
+  for lower, header in pairs(set) do
+    if not (sensitive and sensitive[lower]) then add_lines(lines, header) end
   end
   return lines
+end
+
+-- The set of names that `list` adds to those of `known`, either may be nil.
+local function add_sensitive(known, list, op)
+  if list == nil then return known end
+  if type(list) ~= "table" then
+    core.misuse(op, "option sensitive must be a list of header names, got %s", type(list))
+  end
+  local all = {}
+  for lower in pairs(known or {}) do all[lower] = true end
+  for _, name in ipairs(list) do
+    if type(name) ~= "string" or not name:find(TOKEN) then
+      core.misuse(op, "option sensitive must be a list of header names, got %q in it", tostring(name))
+    end
+    all[name:lower()] = true
+  end
+  return all
 end
 
 -- --- the URL ------------------------------------------------------------------------------------
@@ -288,14 +317,15 @@ local function send_with(client, method, url, opts)
   if opts.query ~= nil then url = add_query(url, opts.query, op) end
 
   local lines, body, source, length
-  if opts.headers or opts.auth or opts.bearer or opts.json ~= nil then
-    local set = {}
-    for lower, header in pairs(defaults[client] or {}) do set[lower] = header end
+  if opts.headers or opts.auth or opts.bearer or opts.json ~= nil or opts.sensitive then
+    local set, common = {}, defaults[client] or {}
+    for lower, header in pairs(common.set or {}) do set[lower] = header end
+    local sensitive = add_sensitive(common.sensitive, opts.sensitive, op)
     if opts.headers ~= nil then add_headers(set, opts.headers, op) end
     add_auth(set, opts, op)
     body, source = to_body(opts, set, op)
     length = take_length(set, body, source, op)
-    lines = to_lines(set)
+    lines = to_lines(set, sensitive)
   else
     body, source = to_body(opts, {}, op)
   end
@@ -416,7 +446,7 @@ curl.response.__close = Response.close
 ---@return weir.http.Client
 local function new(opts)
   local op <const> = "http.client"
-  local set, lines = {}, nil
+  local set, sensitive, lines = {}, nil, nil
   if opts == nil then
     opts = {}
   else
@@ -426,12 +456,13 @@ local function new(opts)
     if set["content-length"] then
       core.misuse(op, "header 'content-length' must be the length of a body")
     end
-    if next(set) then lines = to_lines(set) end
+    sensitive = add_sensitive(nil, opts.sensitive, op)
+    if next(set) then lines = to_lines(set, sensitive) end
   end
   local copy = {}
   for name, value in pairs(opts) do copy[name] = value end
   local client <const> = curl.client(copy, lines)
-  if lines then defaults[client] = set end
+  if lines or sensitive then defaults[client] = { set = set, sensitive = sensitive } end
   return client
 end
 
