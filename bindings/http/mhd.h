@@ -62,6 +62,7 @@ struct httpd_conn {
 
     char *target; /* as received, 0-terminated; kept for the next request */
     size_t target_len, target_cap;
+    const char *target_at; /* where libmicrohttpd has it */
     const char *method; /* libmicrohttpd's, until the request is completed */
     char *body;
     size_t body_len, body_cap;

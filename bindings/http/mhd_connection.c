@@ -273,6 +273,7 @@ void *weir__httpd_on_target(void *cls, const char *target, struct MHD_Connection
     }
     memcpy(c->target, target != NULL ? target : "", len + 1);
     c->target_len = len;
+    c->target_at = target;
     return c;
 }
 

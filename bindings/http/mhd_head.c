@@ -1,11 +1,14 @@
 /* http/mhd_head.c - the head of a request: is it well formed, and as a Lua table.
  *
  * libmicrohttpd is lenient where two parsers that read one head differently let a request be
- * smuggled past the first of them. So what it accepted is checked again: every name is a
- * token, no value has control characters, one Host, one Content-Length or one chunked
- * Transfer-Encoding, and the fields it found must be the lines it was sent, one after the
- * other: a folded line or a NUL breaks that chain, because libmicrohttpd moves or cuts such
- * a field. (All of its pointers go into one buffer, from the method to the blank line.)
+ * smuggled past the first of them. So what it accepted is checked again: one blank between
+ * the parts of the first line, every name a token, no value with control characters, one
+ * Host that may be one, one Content-Length or one chunked Transfer-Encoding, and the fields
+ * it found must be the lines it was sent, one after the other: a folded line or a NUL breaks
+ * that chain, because libmicrohttpd moves or cuts such a field. (All of its pointers go into
+ * one buffer, from the method to the blank line.)
+ * Not checked, because it is not to be seen from here: lines that end in a bare LF, in the
+ * head and after the size of a chunk, which RFC 9112 lets a server accept in the former.
  */
 #include "mhd.h"
 
@@ -17,7 +20,7 @@
 typedef struct head_check {
     const char *end; /* of what was seen so far, before its line break */
     unsigned n_host, n_length, n_encoding;
-    int is_bad, is_chunked;
+    int is_bad, is_chunked, expects_other;
     uint64_t length;
 } head_check;
 
@@ -54,6 +57,20 @@ static int is_text(const char *s, size_t len)
 static int is_name(const char *key, size_t len, const char *name)
 {
     return len == strlen(name) && strncasecmp(key, name, len) == 0;
+}
+
+/* Only what a name, an address and a port are made of: no path, user or list. */
+static int is_host(const char *s, size_t len)
+{
+    static const char marks[] = "-._~%!$&'()*+;=:[]";
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)s[i];
+        if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))
+            continue;
+        if (c == '\0' || strchr(marks, c) == NULL)
+            return 0;
+    }
+    return 1;
 }
 
 static size_t trim(const char *value, size_t len)
@@ -97,6 +114,8 @@ static enum MHD_Result check_field(void *cls, enum MHD_ValueKind kind, const cha
     len = trim(value, value_len);
     if (is_name(key, key_len, "host")) {
         h->n_host++;
+        if (!is_host(value, len))
+            h->is_bad = 1;
     } else if (is_name(key, key_len, "content-length")) {
         h->n_length++;
         if (!to_length(value, len, &h->length))
@@ -104,6 +123,8 @@ static enum MHD_Result check_field(void *cls, enum MHD_ValueKind kind, const cha
     } else if (is_name(key, key_len, "transfer-encoding")) {
         h->n_encoding++;
         h->is_chunked = is_name(value, len, "chunked") && len == value_len;
+    } else if (is_name(key, key_len, "expect")) {
+        h->expects_other |= !is_name(value, len, "100-continue");
     }
     return MHD_YES;
 }
@@ -155,6 +176,8 @@ unsigned weir__httpd_check_head(const httpd_conn *c, const char *version, uint64
         return MHD_HTTP_BAD_REQUEST;
     if (info->header_size > c->server->max_header)
         return MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
+    if (c->target_at != c->method + strlen(c->method) + 1)
+        return MHD_HTTP_BAD_REQUEST;
     if (!weir__httpd_is_token(c->method, strlen(c->method)) || !is_target(c->target, c->target_len))
         return MHD_HTTP_BAD_REQUEST;
     MHD_get_connection_values_n(c->mhd, MHD_HEADER_KIND, check_field, &h);
@@ -172,7 +195,9 @@ unsigned weir__httpd_check_head(const httpd_conn *c, const char *version, uint64
     } else if (h.n_length > 0) {
         *body_size = h.length;
     }
-    return 0;
+    if (strcmp(c->method, MHD_HTTP_METHOD_CONNECT) == 0) /* this is no proxy */
+        return MHD_HTTP_NOT_IMPLEMENTED;
+    return h.expects_other ? MHD_HTTP_EXPECTATION_FAILED : 0;
 }
 
 /* --- the table ------------------------------------------------------------------------ */

@@ -5,12 +5,13 @@
  *   box:stream(status, headers [, size])   a head alone; says whether a body is wanted
  *   box:write(chunk)                       waits until libmicrohttpd has taken it: backpressure
  *   box:finish()                           the end of the body
- *   box:close()                            the end of the task; without an answer the connection
- * goes Once the client has left they do nothing, and give nil or false. All of a response is
- * checked before any of it is sent, so that a bad one can become a 500. What frames the
- * message is decided here: a handler's Transfer-Encoding and Keep-Alive are left out, and so
- * is its Content-Length, but for a body that is not at hand (a stream, or the answer to
- * HEAD), of which it is the size.
+ *   box:close()                            the end; without an answer the connection goes
+ *
+ * Once the client has left they do nothing, and give nil or false. All of a response is checked
+ * before any of it is sent, so that a bad one can become a 500. What frames the message is
+ * decided here: a handler's Transfer-Encoding and Keep-Alive are left out, and so is its
+ * Content-Length, but for a body that is not at hand (a stream, or the answer to HEAD), of
+ * which it is the size.
  */
 #include "mhd.h"
 
@@ -20,6 +21,7 @@
 
 #define api weir__httpd_api
 
+#define QUOTE_MOST 200         /* bytes of a string that a message shows */
 #define READ_BLOCK (64 * 1024) /* taken at a time of a body that is not chunked */
 
 /* Name of a response header, and what is wrong with it. */
@@ -53,7 +55,47 @@ static header_kind header_kind_of(const char *name, size_t len)
     return HEADER_PLAIN;
 }
 
-/* The value at the top, a string or number without CR, LF and NUL, or raise. [-0, +0, e] */
+/* Push `s` for a message: quoted, control characters escaped, not too long. [-0, +1, m] */
+static const char *push_quoted(lua_State *L, const char *s, size_t len)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    luaL_Buffer b;
+    luaL_buffinit(L, &b);
+    luaL_addchar(&b, '"');
+    for (size_t i = 0; i < len && i < QUOTE_MOST; i++) {
+        unsigned char c = (unsigned char)s[i];
+        if (c >= 0x20 && c != 0x7f) {
+            luaL_addchar(&b, (char)c);
+        } else {
+            luaL_addstring(&b, "\\x");
+            luaL_addchar(&b, digits[c >> 4]);
+            luaL_addchar(&b, digits[c & 15]);
+        }
+    }
+    luaL_addstring(&b, len > QUOTE_MOST ? "...\"" : "\"");
+    luaL_pushresult(&b);
+    return lua_tostring(L, -1);
+}
+
+/* Push what a message says of the value at `index`: a string quoted. [-0, +1, e] */
+static const char *push_value(lua_State *L, int index)
+{
+    size_t len;
+    const char *s;
+    if (lua_type(L, index) != LUA_TSTRING)
+        return luaL_tolstring(L, index, NULL);
+    s = lua_tolstring(L, index, &len);
+    lua_pushfstring(L, "string %s", push_quoted(L, s, len));
+    return lua_tostring(L, -1);
+}
+
+static int is_control(char c)
+{
+    unsigned char code = (unsigned char)c;
+    return (code < 0x20 && code != '\t') || code == 0x7f;
+}
+
+/* The value at the top, a string or number without control characters, or raise. [-0, +0, e] */
 static const char *check_value(lua_State *L, const char *name)
 {
     int type = lua_type(L, -1);
@@ -64,9 +106,10 @@ static const char *check_value(lua_State *L, const char *name)
                    "response header '%s' must be a string or number, got %s", name,
                    luaL_typename(L, -1));
     value = lua_tolstring(L, -1, &len);
-    if (strlen(value) != len || value[strcspn(value, "\r\n")] != '\0')
-        api->raise(L, "misuse", HTTPD_SERVE, "response header '%s' must not contain CR, LF or NUL",
-                   name);
+    for (size_t i = 0; i < len; i++)
+        if (is_control(value[i]))
+            api->raise(L, "misuse", HTTPD_SERVE,
+                       "response header '%s' must not contain control characters", name);
     return value;
 }
 
@@ -117,7 +160,8 @@ static void add_headers(lua_State *L, httpd_box *box, int index)
         kind = header_kind_of(name, len);
         if (kind == HEADER_BAD)
             api->raise(L, "misuse", HTTPD_SERVE,
-                       "'headers' of a response must have names as keys, got '%s'", name);
+                       "'headers' of a response must have names as keys, got %s",
+                       push_quoted(L, name, len));
         if (kind == HEADER_PLAIN)
             size += add_values(L, box->response, name);
         if (size > max) /* libmicrohttpd would close the connection without a word */
@@ -143,8 +187,8 @@ static uint64_t header_length(lua_State *L, int index)
             lua_Integer n = lua_tointegerx(L, -1, &is_integer);
             if (!is_integer || n < 0)
                 api->raise(L, "misuse", HTTPD_SERVE,
-                           "response header '%s' must be a size in bytes, got '%s'", name,
-                           luaL_tolstring(L, -1, NULL));
+                           "response header '%s' must be a size in bytes, got %s", name,
+                           push_value(L, -1));
             length = (uint64_t)n;
         }
         lua_pop(L, 1);
@@ -159,7 +203,7 @@ static unsigned check_status(lua_State *L, int index)
     if (!is_integer || lua_type(L, index) != LUA_TNUMBER || status < 200 || status > 599)
         api->raise(L, "misuse", HTTPD_SERVE,
                    "'status' of a response must be an integer from 200 to 599, got %s",
-                   luaL_tolstring(L, index, NULL));
+                   push_value(L, index));
     return (unsigned)status;
 }
 

@@ -298,7 +298,9 @@ describe("weir.http client #real", function()
     end
 
     it("is misuse, without its password", with_client({}, function(client)
-      for _, proxy in ipairs { "junk://pu:ppw@127.0.0.1:1", "ftp://pu:ppw@127.0.0.1:1", "http://pu:ppw@127.0.0.1:99999" } do
+      for _, proxy in ipairs {
+        "junk://pu:ppw@127.0.0.1:1", "ftp://pu:ppw@127.0.0.1:1", "http://pu:ppw@127.0.0.1:99999",
+      } do
         check(helper.error("misuse", http.client, { proxy = proxy }))
         check(helper.error("misuse", client.get, client, server:url("/hello"), { proxy = proxy }))
       end

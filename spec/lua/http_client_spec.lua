@@ -210,7 +210,8 @@ describe("weir.http client #real", function()
           local there = client[method](client, server:url("/to?" .. elsewhere), options)
           assert.truthy(there.body:find(" one= "), there.body)
         end
-        local r = http.get(server:url("/to?" .. elsewhere), { headers = { ["X-One"] = { "1", "2" } }, sensitive = { "X-One" } })
+        local r = http.get(server:url("/to?" .. elsewhere),
+          { headers = { ["X-One"] = { "1", "2" } }, sensitive = { "X-One" } })
         assert.truthy(r.body:find(" one= "), r.body)
         helper.error("misuse", client.get, client, elsewhere, { sensitive = "x-one" })
         helper.error("misuse", client.get, client, elsewhere, { sensitive = { "x one" } })

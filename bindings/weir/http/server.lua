@@ -55,6 +55,7 @@ local microhttpd <const> = require "weir.http.microhttpd"
 ---@field refused { head: integer, body: integer, malformed: integer, closing: integer }
 
 local SERVE <const> = "http.serve"
+local PATH_MOST <const> = 200 -- bytes of a method and a path in a report
 local WHOLE <const> = 64 * 1024 -- a larger body is not copied, but kept until it was sent
 
 local known = {
@@ -108,19 +109,29 @@ end
 
 -- The function of a server's request tasks. It must not fail, or the server would.
 local function serve_with(handler, report)
-  local function answer(box)
-    local request = box:request()
-    if request then
-      respond(box, handler(request))
-    end
+  local function answer(box, request)
+    respond(box, handler(request))
   end
   return function(box)
     local _ <close> = box -- without an answer the connection is closed here
-    local ok, err = xpcall(answer, explain, box)
+    local ok, request = pcall(box.request, box)
+    if ok and not request then return end -- the client has left
+    local err, method, path = request, nil, nil
+    if ok then
+      method, path = request.method, request.path -- now: the handler may write there
+      ok, err = xpcall(answer, explain, box, request)
+    end
     if not ok and not is_cancelled(err) then
-      pcall(report, err, box)
+      pcall(report, err, box, method, path)
     end
   end
+end
+
+-- "GET /path" for a report: what a client sent must not write lines of its own there.
+local function describe(method, path)
+  local text = ("%s %s"):format(method or "?", path or "?")
+  if #text > PATH_MOST then text = text:sub(1, PATH_MOST) .. "..." end
+  return (text:gsub("%c", function(ch) return ("\\x%02X"):format(ch:byte()) end))
 end
 
 local methods = {}
@@ -194,8 +205,9 @@ local function serve(options, handler)
   local host = check_text(options.host, "host") or "127.0.0.1"
   local name = check_text(options.name, "name")
   local handle
-  local function report(err, box)
-    handle:report(err, name and ("a handler of %s '%s'"):format(SERVE, name) or "a handler of " .. SERVE)
+  local who <const> = name and ("a handler of %s '%s'"):format(SERVE, name) or "a handler of " .. SERVE
+  local function report(err, box, method, path)
+    handle:report(err, ("%s (%s)"):format(who, describe(method, path)))
     if box:pending() then
       box:respond(500, { ["content-type"] = "text/plain" }, "Internal Server Error")
     end
