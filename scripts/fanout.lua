@@ -5,7 +5,8 @@
 --     weir scripts/fanout.lua               # a demonstration against a server of its own
 --
 -- Its parts are in fanout/: options (command line), input (URLs), run and fetch (the work),
--- report (summary), output (results file), demo and server. Runs under `weir` and plain Lua 5.4.
+-- report (summary), output (results file), failure (how it can end), demo and server. Runs under
+-- `weir` and plain Lua 5.4.
 
 local here <const> = arg[0]:match("^(.*)/[^/]*$") or "."
 package.path = here .. "/?.lua;" .. package.path
@@ -13,54 +14,23 @@ package.path = here .. "/?.lua;" .. package.path
 local weir = require "weir"
 
 local demo = require "fanout.demo"
+local failure = require "fanout.failure"
 local input = require "fanout.input"
 local options = require "fanout.options"
 local output = require "fanout.output"
 local new_report = require "fanout.report".new
 local run = require "fanout.run"
 
-local function usage(text)
-  io.stderr:write(text, "\n")
-  os.exit(2)
-end
-
--- The summary goes where the results do not.
-local function summarise(given, report, note)
-  if given.quiet then
-    return
-  end
-  local file = given.out == "-" and io.stderr or io.stdout
-  file:write(given.json and report:json() or "fanout.lua: " .. note .. report:text(), "\n")
-  file:flush()
-end
-
--- Fetch what the command line names. Returns the exit code.
+-- Fetch what the command line names, and say how it went. Returns the exit code.
 local function fetch_sources(given)
   local pull, total = input.open(given.source)
-  if not pull then
-    usage("fanout.lua: " .. total)
-  end
-  local results, why
-  if given.out then
-    results, why = output.open(given.out)
-    if not results then
-      usage("fanout.lua: --out: " .. why)
-    end
-  end
+  local results <close> = given.out and output.open(given.out) or nil
   local report = new_report(given.limit)
   local fine, problem = pcall(run, pull, total, given, report, results and function(record)
     results:write(record)
   end)
-  if results then
-    results:close()
-  end
-  if fine then
-    summarise(given, report, "")
-  elseif given.fail_fast and report.failed > 0 and weir.kind(problem) == "error" then
-    io.stderr:write("fanout.lua: stopped, ", tostring(problem), "\n")
-    summarise(given, report, "stopped early, ")
-  else
-    summarise(given, report, "interrupted, ")
+  output.summarise(given, given.json and report:json(fine) or report:text(), problem)
+  if not fine then
     error(problem, 0)
   end
   return report.failed > 0 and 1 or 0
@@ -69,9 +39,19 @@ end
 local function main()
   local given, complaint = options.parse(arg)
   if not given then
-    usage(complaint)
+    io.stderr:write(complaint, "\n")
+    return 2
   end
-  return (given.demo and demo or fetch_sources)(given)
+  local fine, result = pcall(given.demo and demo or fetch_sources, given)
+  if fine then
+    return result
+  elseif not failure.is(result) then
+    error(result, 0)
+  end
+  if result.text then
+    io.stderr:write("fanout.lua: ", result.text, "\n")
+  end
+  return result.code
 end
 
 os.exit(weir.run(main), true)

@@ -24,11 +24,16 @@ local function items(base, first, n)
   end
 end
 
--- Fetch `n` items from number `first` on. Returns the report and what the server saw.
+-- Fetch `n` items from number `first` on. Returns the report and what the server saw; says how far
+-- it came if it is ended before.
 local function phase(server, given, label, limit, first, n, sink)
   local report = new_report(limit)
   local options = setmetatable({ label = label, limit = limit, timeout = attempt_timeout }, { __index = given })
-  run(items(server.base, first, n), n, options, report, sink)
+  local fine, problem = pcall(run, items(server.base, first, n), n, options, report, sink)
+  if not fine then
+    output.summarise(given, given.json and report:json(false) or report:text(), problem)
+    error(problem, 0)
+  end
   return report, http.get(server.base .. "/report"):json()
 end
 
@@ -36,8 +41,8 @@ end
 local function seen_by_server(seen, n)
   local once = seen.items == n and seen.doubled == 0 and ("each of the %d items answered exactly once"):format(n)
     or ("of %d items %d answered, %d of them more than once"):format(n, seen.items, seen.doubled)
-  return ("  %-12s%d requests, %d in flight at once at most, %s\n  %-12s%d times 500, %d times 503, "
-    .. "%d redirections to a closed port, %d answers too late"):format("server", seen.requests, seen.peak, once,
+  return ("  %-12s%d requests, %d in flight at once at most,\n  %-12s%s\n  %-12s500: %d, 503: %d, "
+    .. "redirected to a closed port: %d, too late: %d"):format("server", seen.requests, seen.peak, "", once,
     "on purpose", seen.error, seen.unavailable, seen.astray, seen.late)
 end
 
@@ -62,21 +67,17 @@ end
 ---@param given table as fanout.options makes it
 ---@return integer exit code
 return function(given)
-  local file <const> = given.out == "-" and io.stderr or io.stdout
   local function say(text)
-    if not given.quiet then
-      file:write(text, "\n")
-      file:flush()
-    end
+    output.say(given, text)
   end
-  local results <close> = given.out and assert(output.open(given.out)) or nil
+  local results <close> = given.out and output.open(given.out) or nil
   local sink = results and function(record) results:write(record) end
 
   local server <close> = child.start(here .. "/server.lua", seed)
   local n <const> = given.demo
   local limit <const> = child.affordable(math.min(given.limit, n))
   if not given.json then
-    say(("fanout.lua: a demonstration (--help for the rest): %d URLs of a server at %s"):format(n, server.base))
+    say(("fanout.lua: a demonstration (see --help): %d URLs of %s"):format(n, server.base))
   end
   local bounded, seen = phase(server, given, ("limit %d"):format(limit), limit, 1, n, sink)
   if not given.json then
@@ -86,7 +87,7 @@ return function(given)
   local m <const> = child.affordable(math.min(500, n))
   local free, free_seen = phase(server, given, "no limit", math.huge, n + 1, m, sink)
   if given.json then
-    say(bounded:json() .. "\n" .. free:json())
+    say(bounded:json(true) .. "\n" .. free:json(true))
   else
     say(("\nThe same with %d URLs and no limit: the server works on 60 at once, and what does not\n"
       .. "wait here waits there."):format(m))

@@ -1,9 +1,10 @@
 -- fanout.fetch - one URL to its end: attempts, waits between them, and what came out.
 --
 -- fetch(client, item, options, meter) never raises for what a server or the network does; it
--- returns { status, bytes, attempts, error, message }, error being nil if all went well. It
--- raises `cancelled` alone (and what is a fault of this program). `meter` counts the requests
--- that are in flight right now: a URL that waits for its next attempt is not.
+-- returns { status, bytes, attempts, error, message }, error being nil if all went well and
+-- "line" if this is no URL: then nothing was sent. It raises `cancelled` alone (and what is a
+-- fault of this program). `meter` counts the requests that are in flight right now: a URL that
+-- waits for its next attempt is not.
 -- The wait before attempt k is drawn from 0 to first * 2^(k-1) ("full jitter": what failed
 -- together does not come back together), and is never shorter than Retry-After.
 
@@ -37,8 +38,12 @@ local function attempt(client, item, options, meter)
     return answer
   end
   local kind = weir.kind(answer)
-  if kind == "network" or kind == "timeout" or kind == "protocol" or kind == "misuse" then
-    return nil, kind, type(answer) == "table" and answer.message or tostring(answer)
+  if kind == "network" or kind == "timeout" or kind == "protocol" then
+    return nil, kind, (answer.message:gsub("^http:%w+: ", ""))
+  end
+  local why = kind == "misuse" and answer.message:match("is not one that can be fetched: (.*)$")
+  if why then
+    return nil, "line", "no URL: " .. why
   end
   error(answer, 0)
 end
@@ -50,7 +55,7 @@ local function may_retry(method, status, kind)
   elseif status then
     return retried[status] or false
   end
-  return kind ~= "misuse"
+  return kind ~= "line"
 end
 
 ---@param client weir.http.Client
@@ -65,6 +70,9 @@ local function fetch(client, item, options, meter)
     local answer, kind, message = attempt(client, item, options, meter)
     local status = answer and answer.status
     local outcome = { status = status, bytes = answer and answer.bytes or 0, attempts = attempts }
+    if kind == "line" then
+      outcome.attempts = 0
+    end
     if status and status < 400 then
       return outcome
     end

@@ -1,17 +1,24 @@
 -- fanout.input - the URLs to fetch, one after the other, out of arguments, files and stdin.
 --
--- open(sources) reads what there is to read at once, so that nothing blocks later while
--- requests are in flight, and keeps it as text: a URL that waits costs its own bytes. Items
--- are made when they are asked for: { line =, url =, problem = } where `line` counts within its
--- source (the arguments are one source) and `problem` says why the line cannot be fetched.
+-- open(sources) opens nothing but looks at everything: a file is read once to count what is in
+-- it, and again piece by piece as items are asked for, so a list of any length costs 64 kB. What
+-- cannot be read twice is copied to a temporary file without a name first, before any request is
+-- under way that would have to wait; with luv, standard input is read as it comes instead, and
+-- others run meanwhile. Items: { source =, line =, url =, problem = } where `line` counts within
+-- its source (the arguments are one source) and `problem` says why it cannot be fetched.
+
+local weir = require "weir"
+
+local failure = require "fanout.failure"
 
 local input = {}
 
-local longest <const> = 8192 -- bytes of a URL that servers can be expected to take
+local LONGEST <const> = 8192 -- bytes of a URL that servers can be expected to take
+local CHUNK <const> = 65536
 
 local function check(url)
-  if #url > longest then
-    return ("longer than %d bytes"):format(longest)
+  if #url > LONGEST then
+    return ("longer than %d bytes"):format(LONGEST)
   elseif url:find("[%c ]") then
     return "blank or control character inside"
   elseif not url:find("^[Hh][Tt][Tt][Pp][Ss]?://[^/?#]") then
@@ -20,71 +27,164 @@ local function check(url)
   return nil
 end
 
--- Does the line, without its blanks, hold something to fetch?
-local function is_empty(text)
-  return text == "" or text:sub(1, 1) == "#"
+-- Lines of what `read` gives in pieces, nil at its end. Of a line beyond any URL's length some is kept.
+local function split(read)
+  local piece, at, line = "", 1, nil
+  return function()
+    while piece do
+      local stop = piece:find("\n", at, true)
+      local part = piece:sub(at, (stop or #piece + 1) - 1)
+      if stop or part ~= "" then
+        line = (line and #line > LONGEST) and line or (line or "") .. part
+      end
+      if stop then
+        local whole = line
+        at, line = stop + 1, nil
+        return whole
+      end
+      piece, at = read(), 1
+    end
+    local last = line
+    line = nil
+    return last
+  end
 end
 
--- Items of a text with one URL on each line.
-local function lines(name, text)
-  local position, number = 1, 0
+-- What is to be fetched of lines: number and text, without blanks, comments and the mark of UTF-8.
+local function entries(read)
+  local next_line, number = split(read), 0
   return function()
-    while position <= #text do
-      local stop = text:find("\n", position, true) or #text + 1
-      local url = text:sub(position, stop - 1):match("^%s*(.-)%s*$")
-      position, number = stop + 1, number + 1
-      if not is_empty(url) then
-        return { source = name, line = number, url = url, problem = check(url) }
+    for line in next_line do
+      number = number + 1
+      if number == 1 then
+        line = line:gsub("^\xEF\xBB\xBF", "")
+      end
+      local text = line:match("^%s*(.*%S)")
+      if text and text:sub(1, 1) ~= "#" then
+        return number, text
       end
     end
     return nil
   end
 end
 
-local function count(name, text)
-  local n = 0
-  for _ in lines(name, text) do
-    n = n + 1
+-- The next pieces of `file`.
+local function reader(file, name)
+  return function()
+    local data, why = file:read(CHUNK)
+    if not data and why then
+      failure.raise(("cannot read %s: %s"):format(name, why), 2)
+    end
+    return data
   end
-  return n
 end
 
-local function read(name)
-  if name == "-" then
-    return io.stdin:read("a")
+-- The next pieces of standard input, if it is a pipe or a terminal and luv is there; nil if not.
+local function stream_reader()
+  local found, uv = pcall(require, "weir.luv")
+  local kind = found and uv.guess_handle(0)
+  if kind ~= "pipe" and kind ~= "tty" then
+    return nil
   end
-  local file, why = io.open(name, "rb")
-  if not file then
-    return nil, why
+  local handle = kind == "tty" and assert(uv.new_tty(0, true)) or assert(uv.new_pipe(false))
+  if kind == "pipe" then
+    assert(handle:open(0))
   end
-  local text, complaint = file:read("a")
-  file:close()
-  return text, text == nil and ("%s: %s"):format(name, complaint or "cannot be read") or nil
+  return function()
+    local why, data = weir.await(function(resume)
+      handle:read_start(function(why, data)
+        handle:read_stop()
+        resume(why, data)
+      end)
+      return { close = function() handle:read_stop() end }
+    end)
+    if why then
+      failure.raise("cannot read standard input: " .. why, 2)
+    end
+    return data
+  end, function() handle:close() end
+end
+
+-- A file that can be read twice, and where it begins: `file` itself, or a copy.
+local function twice(file, name)
+  local start = file:seek("cur", 0)
+  if start then
+    return file, start
+  end
+  local copy = assert(io.tmpfile())
+  for data in reader(file, name) do
+    local fine, why = copy:write(data)
+    if not fine then
+      failure.unwritable("a temporary file", why)
+    end
+  end
+  copy:seek("set", 0)
+  return copy, 0
+end
+
+-- The items of a file or of standard input. Returns the function that gives them, their number if
+-- it is known, and a function that closes.
+local function open_list(name)
+  local title = name == "-" and "standard input" or name
+  local file = io.stdin
+  if name ~= "-" then
+    local why
+    file, why = io.open(name, "rb")
+    if not file then
+      failure.raise(why .. (why:find("No such file", 1, true) and " (a URL begins with http:// or https://)" or ""), 2)
+    end
+  end
+  local read, close, total
+  if name == "-" and not file:seek("cur", 0) then
+    read, close = stream_reader()
+  end
+  if not read then
+    local source, start = twice(file, title)
+    total = 0
+    for _ in entries(reader(source, title)) do
+      total = total + 1
+    end
+    source:seek("set", start)
+    read = reader(source, title)
+    close = function()
+      if source ~= io.stdin then
+        source:close()
+      end
+    end
+  end
+  local next_entry = entries(read)
+  return function()
+    local number, url = next_entry()
+    if number then
+      return { source = title, line = number, url = url, problem = check(url) }
+    end
+    close()
+    return nil
+  end, total
+end
+
+local function one(i, url)
+  local item = { source = "argument", line = i, url = url, problem = check(url) }
+  return function()
+    local once = item
+    item = nil
+    return once
+  end
 end
 
 ---@param sources string[] URLs, names of files, "-"
----@return (fun(): table?)? pull the next item, or nil at the end; nil if a source cannot be read
----@return integer|string total number of items, or what is wrong
+---@return fun(): table? pull the next item, or nil at the end; may wait
+---@return integer? total number of items, nil if it will only be known at the end
 function input.open(sources)
   local parts, total = {}, 0
   for i, source in ipairs(sources) do
+    local n
     if source:find("://", 1, true) then
-      local item = { source = "argument", line = i, url = source, problem = check(source) }
-      parts[#parts + 1] = function()
-        local once = item
-        item = nil
-        return once
-      end
-      total = total + 1
+      parts[i], n = one(i, source), 1
     else
-      local text, why = read(source)
-      if not text then
-        return nil, why or "standard input cannot be read"
-      end
-      local name = source == "-" and "standard input" or source
-      parts[#parts + 1] = lines(name, text)
-      total = total + count(name, text)
+      parts[i], n = open_list(source)
     end
+    total = total and n and total + n
   end
   local current = 1
   return function()

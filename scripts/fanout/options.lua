@@ -18,7 +18,7 @@ Fetch many URLs, at most so many at once, and say how it went.
 A SOURCE is a URL, a file with a URL on each line, or - for standard input. Empty lines and
 lines that begin with # are skipped; a line that is no http or https URL is reported with its
 number, counts as failed and stops nothing. Without a SOURCE a demonstration runs against a
-server of its own on this machine.]]
+server of its own on this machine. Files of any length will do; - is fetched as it comes.]]
 
 local epilog <const> = [[
 A URL has failed if it got no answer (network, timeout, protocol) or one of status 400 or more.
@@ -27,11 +27,14 @@ may have had their effect, only for 429 and 503. The wait doubles with each atte
 is drawn at random, and Retry-After of a 429 or 503 is kept (one beyond a minute is given up).
 
 Each line of the results is one JSON object, written when its URL is finished:
-  line (in the source), url, status, ms (all attempts and waits), bytes, attempts,
-  and for those that failed error (timeout, network, protocol, status, line ...) and message
+  line (in the source), url (without user and password), status, ms (all attempts and waits),
+  bytes, attempts, and for those that failed
+  error (timeout, network, protocol, status; line: this is no URL) and message
+The times of the summary are those of all attempts and waits too.
 
-Exit code: 0 all went well, 1 some failed, 2 wrong usage, 130 interrupted (the results of what
-had finished are complete).]]
+Exit code: 0 all went well, 1 some failed, 2 wrong usage or a file that cannot be read or
+written, 130 interrupted, 141 the reader of standard output went away. The results of what had
+finished are complete in any case.]]
 
 local function header(text)
   local name, value = text:match("^([%w!#$%%&'*+.^_`|~-]+):[ \t]*(.-)[ \t]*$")

@@ -1,8 +1,12 @@
--- fanout.output - the results file: one JSON object a line, each complete as soon as it is there.
+-- fanout.output - what is written: the results file, and the summary where the results do not go.
 --
--- It holds one line for each URL that had finished, whatever ended the process. Keys always come
--- in the same order.
+-- The results are one JSON object a line, each complete as soon as it is there: one for each URL
+-- that had finished, whatever ended the process. Keys always come in the same order. A write that
+-- fails raises a fanout.failure.
 
+local weir = require "weir"
+
+local failure = require "fanout.failure"
 local lines = require "support.lines"
 
 local output = {}
@@ -19,15 +23,20 @@ local function format(record)
 end
 
 ---@param path string "-" is standard output
----@return table? output nil if it cannot be opened
----@return string? why
+---@return table output
 function output.open(path)
   local file, why = lines.open(path)
-  return file and setmetatable({ file = file }, output), why
+  if not file then
+    failure.raise("--out: " .. why, 2)
+  end
+  return setmetatable({ file = file, path = path == "-" and "standard output" or path }, output)
 end
 
 function output:write(record)
-  self.file:write(format(record))
+  local fine, why = pcall(self.file.write, self.file, format(record))
+  if not fine then
+    failure.unwritable(self.path, why:match("^cannot write to .*: (.-)$") or why)
+  end
 end
 
 function output:close()
@@ -35,5 +44,34 @@ function output:close()
 end
 
 output.__close = output.close
+
+--- Say something where the results do not go, unless nothing is to be said.
+---@param given table as fanout.options makes it
+---@param text string without a last newline
+function output.say(given, text)
+  if given.quiet then
+    return
+  end
+  local is_error = given.out == "-"
+  local file = is_error and io.stderr or io.stdout
+  local fine, why = file:write(text, "\n")
+  if fine then
+    fine, why = file:flush()
+  end
+  if not fine then
+    failure.unwritable(is_error and "standard error" or "standard output", why)
+  end
+end
+
+--- Say how a run went. What ended it early, `problem`, is left to the caller.
+---@param text string of its report
+---@param problem any what `run` raised, or nil
+function output.summarise(given, text, problem)
+  if failure.is(problem) and not problem.text then
+    return
+  end
+  local note = problem and (weir.kind(problem) == "cancelled" and "interrupted, " or "stopped early, ") or ""
+  output.say(given, given.json and text or "fanout.lua: " .. note .. text)
+end
 
 return output

@@ -16,7 +16,7 @@ function report.new(limit)
   return setmetatable({
     limit = limit, began = weir.now(), ended = nil,
     finished = 0, failed = 0, bytes = 0, attempts = 0, retried = 0, kinds = {}, classes = {}, busy = 0, times = {},
-    in_flight = 0, peak = 0, steady = nil,
+    examples = {}, in_flight = 0, peak = 0, steady = nil,
   }, report)
 end
 
@@ -33,6 +33,13 @@ local function bump(counts, key)
   counts[key] = (counts[key] or 0) + 1
 end
 
+--- A record that failed, in words: where it is from, what it was and why.
+---@return string
+function report.describe(record)
+  local shown = record.message:find(record.url, 1, true) and "" or record.url .. ": "
+  return ("%s:%d: %s%s"):format(record.source, record.line, shown, record.message)
+end
+
 -- Count a finished record; one of no attempts was never sent and has no time.
 function report:add(record)
   self.finished = self.finished + 1
@@ -44,6 +51,9 @@ function report:add(record)
   if record.error then
     self.failed = self.failed + 1
     bump(self.kinds, record.error)
+    if not self.examples[record.error] then
+      self.examples[record.error] = report.describe(record)
+    end
   end
   if record.status then
     bump(self.classes, ("%dxx"):format(record.status // 100))
@@ -90,8 +100,8 @@ function report:figures()
   }
 end
 
--- "timeout 3, network 1", the largest first.
-local function listing(counts)
+-- The keys of counts, the largest first.
+local function by_count(counts)
   local keys = {}
   for key in pairs(counts) do
     keys[#keys + 1] = key
@@ -102,10 +112,21 @@ local function listing(counts)
     end
     return a < b
   end)
-  for i, key in ipairs(keys) do
-    keys[i] = ("%s %d"):format(key, counts[key])
+  return keys
+end
+
+-- "timeout 3, network 1"
+local function listing(counts)
+  local words = {}
+  for i, key in ipairs(by_count(counts)) do
+    words[i] = ("%s %d"):format(key, counts[key])
   end
-  return table.concat(keys, ", ")
+  return table.concat(words, ", ")
+end
+
+-- "1 URL", "2 URLs"
+local function urls(n)
+  return n == 1 and "1 URL" or ("%d URLs"):format(n)
 end
 
 local function size(bytes)
@@ -124,42 +145,57 @@ function report:text()
   local function line(name, format, ...)
     lines[#lines + 1] = ("  %-12s"):format(name) .. format:format(...)
   end
-  lines[1] = ("%d URLs in %.2f s: %d ok, %d failed"):format(
-    self.finished, f.seconds, self.finished - self.failed, self.failed)
+  lines[1] = ("%s in %.2f s: %d ok, %d failed"):format(
+    urls(self.finished), f.seconds, self.finished - self.failed, self.failed)
   if self.failed > 0 then
     line("failed", "%s", listing(self.kinds))
+    for _, kind in ipairs(by_count(self.kinds)) do
+      if kind ~= "line" then -- each was named when it came
+        line("  " .. kind, "%s%s", self.kinds[kind] > 1 and "first " or "", self.examples[kind])
+      end
+    end
   end
   if next(self.classes) then
     line("answers", "%s, %s of body", listing(self.classes), size(self.bytes))
   end
   if self.retried > 0 then
-    line("retries", "%d URLs needed %d further attempts", self.retried, self.attempts - #self.times)
+    line("retries", "%s needed %d further attempt%s", urls(self.retried), self.attempts - #self.times,
+      self.attempts - #self.times == 1 and "" or "s")
   end
   if #self.times > 0 then
-    line("time", "p50 %.1f ms, p95 %.1f ms, p99 %.1f ms, longest %.1f ms (retries included)",
-      f.p50, f.p95, f.p99, f.max)
-    line("rate", "%.0f URLs/s, %.0f requests/s", f.urls, f.requests)
+    line("time", "p50 %.1f ms, p95 %.1f ms, p99 %.1f ms, longest %.1f ms", f.p50, f.p95, f.p99, f.max)
+    line("rate", f.urls < 10 and "%.1f URLs/s, %.1f requests/s" or "%.0f URLs/s, %.0f requests/s", f.urls, f.requests)
     line("in flight", "%d requests at most, %.1f URLs in work on average", self.peak, f.in_work)
   end
   local steady <const> = f.steady
   if steady then
-    line("Little", "%d in work / %.1f ms each = %.0f/s predicted, %.0f/s measured while there were enough (%.0f %%)",
+    line("Little", "%d in work / %.1f ms = %.0f/s predicted, %.0f/s measured (%.0f %%)",
       steady.limit, steady.mean, steady.predicted, steady.measured, 100 * steady.measured / steady.predicted)
   end
   return table.concat(lines, "\n")
 end
 
----@return string json one object on one line
-function report:json()
+-- To so many decimals; what is whole as an integer.
+local function round(x, decimals)
+  local scale <const> = 10 ^ decimals
+  local rounded <const> = math.floor(x * scale + 0.5) / scale
+  return math.tointeger(rounded) or rounded
+end
+
+---@param is_complete boolean did the run come to its end?
+---@return string json one object on one line: milliseconds and seconds to three decimals, rates to one
+function report:json(is_complete)
   local f <const> = self:figures()
   return json.encode {
-    limit = self.limit < math.huge and self.limit or nil,
+    complete = is_complete, limit = self.limit < math.huge and self.limit or nil,
     urls = self.finished, ok = self.finished - self.failed, failed = self.failed,
     failed_by_kind = self.kinds, status_classes = self.classes,
-    bytes = self.bytes, attempts = self.attempts, retried = self.retried, seconds = f.seconds,
-    ms = { mean = f.mean, p50 = f.p50, p95 = f.p95, p99 = f.p99, max = f.max },
-    urls_per_second = f.urls, requests_per_second = f.requests, in_flight_peak = self.peak,
-    little = f.steady and { predicted_per_second = f.steady.predicted, measured_per_second = f.steady.measured },
+    bytes = self.bytes, attempts = self.attempts, retried = self.retried, seconds = round(f.seconds, 3),
+    ms = { mean = round(f.mean, 3), p50 = round(f.p50, 3), p95 = round(f.p95, 3), p99 = round(f.p99, 3),
+      max = round(f.max, 3) },
+    urls_per_second = round(f.urls, 1), requests_per_second = round(f.requests, 1), in_flight_peak = self.peak,
+    little = f.steady and { predicted_per_second = round(f.steady.predicted, 1),
+      measured_per_second = round(f.steady.measured, 1) },
   }
 end
 

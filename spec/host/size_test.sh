@@ -2,42 +2,9 @@
 # host/size_test.sh - scripts/size.lua from outside: what it prints and exits with.
 set -eu
 
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
+script=scripts/size.lua
+. spec/host/support.sh
 unset COLUMNS
-
-fail() {
-    echo "not ok: $*" >&2
-    for file in "$dir/out" "$dir/err"; do
-        [ -f "$file" ] && sed "s|^|$(basename "$file"): |" "$file" | head -40 >&2
-    done
-    exit 1
-}
-
-# run CODE WORDS...: size.lua with these, its output in $dir/out and $dir/err
-run() {
-    expected=$1
-    shift
-    code=0
-    "$WEIR" scripts/size.lua "$@" >"$dir/out" 2>"$dir/err" </dev/null || code=$?
-    [ "$code" -eq "$expected" ] || fail "exit code $code instead of $expected: size.lua $*"
-}
-
-# has FILE PATTERN [COUNT]: so many lines match
-has() {
-    n=$(grep -c -e "$2" "$dir/$1") || true
-    if [ $# -eq 3 ]; then
-        [ "$n" -eq "$3" ] || fail "$n lines match '$2' in $1, not $3"
-    else
-        [ "$n" -gt 0 ] || fail "no line matches '$2' in $1"
-    fi
-}
-
-# holds CONDITION: of the JSON object `a` that was printed
-holds() {
-    "$WEIR" -e "local a = require 'weir.json'.decode(io.read 'a'); assert($1)" <"$dir/out" ||
-        fail "not so: $1"
-}
 
 # --- usage ---------------------------------------------------------------------------------------
 usage() { # PATTERN WORDS...
