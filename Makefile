@@ -16,7 +16,7 @@ C_FILES = find . -type d \( -name 'build*' -o -name node_modules -o -name .git \
 
 .DEFAULT_GOAL := release
 .NOTPARALLEL:
-.PHONY: release dev asan stress clang run test check format bench docs install clean help
+.PHONY: release programs dev asan stress clang run test check format bench docs install clean help
 
 release: build/configured ## build/weir and build/lua/weir: what is shipped (this is plain `make`)
 	@cmake --build build --parallel $(JOBS)
@@ -33,9 +33,12 @@ build/configured: CMakePresets.json
 build-%/configured: CMakePresets.json
 	$(call configure,$*)
 
+programs: build/configured ## build/weir and build/lua alone, no tests: what `make run` needs
+	@cmake --build build --target weir_programs --parallel $(JOBS)
+
 run: ## fetch many URLs: make run ARGS="urls.txt --limit 100"
 	@sh tools/setup.sh run
-	@$(MAKE) release
+	@$(MAKE) programs
 	@build/weir scripts/fanout.lua $(ARGS)
 
 test: ## everything: release, asan and stress builds under one ctest; clang's warnings
