@@ -5,6 +5,7 @@
  * per wait. A coroutine whose body ended normally is used again as it is (its stack keeps its
  * size); one that died in an error cannot be and goes to the collector.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,6 +51,7 @@ lcontext *lcontext_new(lua_State *L, lbox *box, weir_simulator *simulator)
     ctx->threads = threads;
     ctx->simulator = simulator;
     weir_list_init(&ctx->semaphores);
+    weir_list_init(&ctx->orphans);
     weir_list_init(&ctx->buckets);
     weir_list_init(&ctx->endings);
     if (simulator != NULL) {
@@ -71,10 +73,18 @@ lcontext *lcontext_new(lua_State *L, lbox *box, weir_simulator *simulator)
     return ctx;
 }
 
-/* The runtime must be idle, or the state is going away and its tasks with it. */
+/* Tasks are left only where nobody drove the runtime any more (a task that was detached and no
+ * weir.run came): they, and what they point at, stay as they are, and the process is ending. */
 void lcontext_free(lua_State *L, lcontext *ctx)
 {
     weir_link *k;
+    uint32_t left = weir_runtime_counters(ctx->rt)->tasks;
+    if (left > 0) {
+        if (ctx->loop != NULL)
+            fprintf(stderr, "weir: %u task%s never ended: nobody called weir.run\n", left,
+                    left == 1 ? "" : "s");
+        return;
+    }
     weir_runtime_set_user(ctx->rt, NULL);
     while ((k = weir_list_pop(&ctx->endings)) != NULL) {
         lending *e = weir_container(k, lending, link);
@@ -83,6 +93,7 @@ void lcontext_free(lua_State *L, lcontext *ctx)
     }
     if (ctx->guest != NULL)
         lguest_free(ctx);
+    weir_list_append(&ctx->semaphores, &ctx->orphans);
     while ((k = weir_list_first(&ctx->semaphores)) != NULL)
         lsem_free(weir_container(k, lsem, link));
     lbucket_free_all(ctx);
@@ -215,6 +226,11 @@ void lcontext_trim(lcontext *ctx)
 }
 
 /* --- the box ----------------------------------------------------------------------------- */
+
+int lcontext_is_gone(lua_State *L)
+{
+    return lerror_raise(L, "closed", NULL, "the Lua state is being closed");
+}
 
 static int box_gc(lua_State *L)
 {

@@ -89,6 +89,7 @@ struct lcontext {
     int tasks, threads;   /* registry references: slot -> task, index -> coroutine */
     weir_list buckets;    /* lbucket */
     weir_list semaphores; /* lsem */
+    weir_list orphans;    /* lsem that Lua dropped while they were in use */
     weir_list endings;    /* lending */
     lthread *idle;        /* stack of idle coroutines */
     unsigned n_idle, cap_idle;
@@ -123,6 +124,7 @@ typedef struct ltask {
     int top;        /* of its stack then */
     uint8_t parked; /* it yielded through park() */
     uint8_t is_main, has_extra, raw_yield, buried;
+    uint8_t again;   /* the next error that its handler sees is one raised before */
     uint8_t outcome; /* weir_task_state its body decided on, before it has ended */
 } ltask;
 
@@ -139,8 +141,9 @@ typedef struct lscope {
     int slot;                   /* in ctx->tasks while open */
     int n_queued, first_queued; /* ended children not yet taken, in user value 2 */
     uint8_t collect, ended;
-    const char *op;   /* "weir.scope" ... static */
-    uint64_t timeout; /* ns, for the message */
+    uint32_t settlers; /* who wait in scope:settle() */
+    const char *op;    /* "weir.scope" ... static */
+    uint64_t timeout;  /* ns, for the message */
 } lscope;
 
 enum { LSCOPE_EXTRA = 1, LSCOPE_QUEUE = 2 };
@@ -151,9 +154,14 @@ static inline lbox *lbox_here(lua_State *L) /* in a function of weir.core, by it
 {
     return lua_touserdata(L, lua_upvalueindex(1));
 }
+/* Raises `closed`: the state is being closed, and a finalizer still calls. */
+int lcontext_is_gone(lua_State *L);
 static inline lcontext *lcontext_here(lua_State *L)
 {
-    return lbox_here(L)->current;
+    lcontext *ctx = lbox_here(L)->current;
+    if (ctx == NULL)
+        lcontext_is_gone(L);
+    return ctx;
 }
 /* Make the context of a libuv loop (simulator NULL) or of a simulator. Raises. */
 lcontext *lcontext_new(lua_State *L, lbox *box, weir_simulator *simulator);
@@ -216,6 +224,8 @@ const char *lerror_kind(lua_State *L, int index);
 int lerror_is_cancelled(lua_State *L, int index);
 /* Push the text of a stack traceback of `of`, from `level`; without weir's own frames. */
 void lerror_push_traceback(lua_State *L, lua_State *of, int level);
+/* Push the value at `index` as text; a __tostring that raises does no harm. */
+void lerror_push_text(lua_State *L, int index);
 /* Push "cancelled" for the running task's scope. */
 void lerror_push_cancelled(lua_State *L, const char *op, const weir_scope *scope);
 void lerror_push_reason(lua_State *L, const weir_scope *scope);
@@ -231,6 +241,12 @@ void lerror_report(lua_State *L, lcontext *ctx, const char *what, int fatal);
 void lerror_open(lua_State *L, lbox *box);
 
 /* --- lwait.c ---------------------------------------------------------------------------- */
+/* Spend one unit of `t`'s budget: 1 if the caller must make a checkpoint before it goes on. Not
+ * where Lua cannot yield: what need not wait must work there. */
+static inline int lwait_spend(lua_State *L, ltask *t)
+{
+    return weir_task_spend(&t->task) && lua_isyieldable(L);
+}
 /* The running task, which may wait here; raises misuse or cancelled. */
 ltask *lwait_enter(lua_State *L, lcontext *ctx, const char *op);
 /* May the running task yield here? misuse if not. */

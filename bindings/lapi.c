@@ -12,7 +12,10 @@
 
 static lcontext *here(lua_State *L)
 {
-    return lbox_of(L)->current;
+    lcontext *ctx = lbox_of(L)->current;
+    if (ctx == NULL)
+        lcontext_is_gone(L);
+    return ctx;
 }
 
 static weir_runtime *api_runtime(lua_State *L)
@@ -65,7 +68,7 @@ static void api_outcome(lua_State *L)
 static int api_spend(lua_State *L)
 {
     ltask *t = ltask_current(here(L));
-    return t != NULL && weir_task_spend(&t->task);
+    return t != NULL && lwait_spend(L, t);
 }
 
 static int api_yield(lua_State *L, lua_KFunction k, lua_KContext ctx)

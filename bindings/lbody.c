@@ -33,7 +33,7 @@ static void conclude(lua_State *L, ltask *t, weir_task_state state, int first)
 {
     lcontext *ctx = t->ctx;
     weir_scope *parent = t->task.scope.parent;
-    t->outcome = WEIR_TASK_FAILED; /* should something below raise */
+    t->outcome = WEIR_TASK_FAILED;           /* should something below raise */
     t->task.scope.flags |= WEIR_SCOPE_ENDED; /* code of users runs below: no children any more */
     if (state == WEIR_TASK_FAILED) {
         weir_scope *blamed = weir_task_blames(&t->task);
@@ -43,6 +43,13 @@ static void conclude(lua_State *L, ltask *t, weir_task_state state, int first)
                  !(t->task.scope.flags & WEIR_SCOPE_CLAIMED) &&
                  weir_list_is_empty(&t->task.scope.joiners))
             ltask_unhandled(L, ctx, t, first);
+    }
+    if (state == WEIR_TASK_DONE && t->has_extra) { /* of an error that it caught */
+        lua_pushvalue(L, 1);
+        ltask_push_extra(L, t);
+        lua_pushnil(L);
+        lua_setfield(L, -2, "traceback");
+        lua_pop(L, 2);
     }
     if (!weir_list_is_empty(&t->task.held)) {
         ltask_push_name(L, t);

@@ -201,7 +201,7 @@ static int bucket_take(lua_State *L)
         lcheck_timeout(L, 3, op, "timeout");
     }
     ltask *t = lwait_task(L, b->ctx, op);
-    if (weir_task_spend(&t->task))
+    if (lwait_spend(L, t))
         return lwait_yield(L, t, op, take_now, 0);
     return take_now(L, LUA_OK, 0);
 }

@@ -140,10 +140,28 @@ void lerror_push_reason(lua_State *L, const weir_scope *scope)
         lua_pushstring(L, cause->reason.text);
 }
 
+static int to_text(lua_State *L)
+{
+    luaL_tolstring(L, 1, NULL);
+    return 1;
+}
+
+void lerror_push_text(lua_State *L, int index)
+{
+    index = lua_absindex(L, index);
+    luaL_checkstack(L, 4, "text");
+    lua_pushcfunction(L, to_text);
+    lua_pushvalue(L, index);
+    if (lua_pcall(L, 1, 1, 0) != LUA_OK) {
+        lua_pop(L, 1);
+        lua_pushfstring(L, "(a %s whose __tostring failed)", luaL_typename(L, index));
+    }
+}
+
 void lerror_push_cancelled(lua_State *L, const char *op, const weir_scope *scope)
 {
     lerror_push_reason(L, scope);
-    luaL_tolstring(L, -1, NULL);
+    lerror_push_text(L, -1);
     if (lua_isnil(L, -2))
         lerror_push(L, "cancelled", op, "cancelled");
     else
@@ -157,7 +175,7 @@ void lerror_push_cancelled(lua_State *L, const char *op, const weir_scope *scope
 int lerror_callback_handler(lua_State *L)
 {
     lua_Debug ar;
-    luaL_tolstring(L, 1, NULL);
+    lerror_push_text(L, 1);
     if (lua_getstack(L, 1, &ar)) {
         lerror_push_traceback(L, L, 1);
         lua_pushfstring(L, "%s\n%s", lua_tostring(L, -2), lua_tostring(L, -1));
@@ -166,7 +184,9 @@ int lerror_callback_handler(lua_State *L)
 }
 
 /* [-0, +1, m] The stack of the failure, where the task was spawned and who awaits it, as text. */
-static void push_story(lua_State *L, lcontext *ctx, ltask *t)
+enum { MAX_AWAITERS = 10 };
+
+static void push_story(lua_State *L, ltask *t)
 {
     lua_Debug ar;
     lerror_push_traceback(L, L, 1);
@@ -179,7 +199,13 @@ static void push_story(lua_State *L, lcontext *ctx, ltask *t)
         lua_concat(L, 2);
     }
     const weir_list *joiners = &t->task.scope.joiners;
+    int n = 0;
     for (weir_link *k = weir_list_first(joiners); k != NULL; k = weir_list_next(joiners, k)) {
+        if (++n > MAX_AWAITERS) {
+            lua_pushliteral(L, "\nawaited by more");
+            lua_concat(L, 2);
+            break;
+        }
         ltask *by = (ltask *)(void *)weir_waiter_task(weir_container(k, weir_waiter, link));
         if (by == NULL || by == t || by->co == NULL || !lua_getstack(by->co, 1, &ar) ||
             !lua_getinfo(by->co, "Sl", &ar))
@@ -190,7 +216,6 @@ static void push_story(lua_State *L, lcontext *ctx, ltask *t)
         lua_remove(L, -2);
         lua_concat(L, 2);
     }
-    (void)ctx;
 }
 
 void lerror_keep_origin(lua_State *L, lcontext *ctx, int error, int origin)
@@ -206,30 +231,36 @@ void lerror_keep_origin(lua_State *L, lcontext *ctx, int error, int origin)
     if (!lua_rawequal(L, -1, error)) {
         lua_pushvalue(L, error);
         lua_setfield(L, -3, "failed_with");
-        push_story(L, ctx, t);
+        push_story(L, t);
         ltask_push_name(L, t);
-        lua_pushfstring(L, "%s\nraised again in %s:\n%s", lua_tostring(L, origin),
-                        lua_tostring(L, -1), strchr(lua_tostring(L, -2), '\n') + 1);
+        const char *frames = strchr(lua_tostring(L, -2), '\n'); /* none, if all are weir's own */
+        lua_pushfstring(L, "%s\nraised again in %s%s%s", lua_tostring(L, origin),
+                        lua_tostring(L, -1), frames != NULL ? ":" : "",
+                        frames != NULL ? frames : "");
         lua_setfield(L, -5, "traceback");
         lua_pop(L, 2);
     }
     lua_pop(L, 2);
+    t->again = 1;
 }
 
 /* Called where the error is raised, before the stack is unwound. The same value may come by
- * again further out (a scope raises it again after its join): the first stack is the true one. */
+ * again further out (a scope raises it again after its join): the first stack is the true one.
+ * Equal strings are no sign of that by themselves, so whoever raises again says so (`again`). */
 int lerror_handler(lua_State *L)
 {
     lbox *box = lbox_of(L);
-    ltask *t = ltask_current(box->current);
+    ltask *t = box->current != NULL ? ltask_current(box->current) : NULL;
     if (t == NULL || t->co != L || lerror_is_cancelled(L, 1))
         return 1;
     lscope_push_extra(L, box->current, &t->task.scope);
     lua_getfield(L, -1, "failed_with");
     lua_getfield(L, -2, "traceback");
-    if (lua_isnil(L, -1) || !lua_rawequal(L, -2, 1)) {
+    int again = t->again;
+    t->again = 0;
+    if (!again || lua_isnil(L, -1) || !lua_rawequal(L, -2, 1)) {
         lua_pop(L, 2);
-        push_story(L, box->current, t);
+        push_story(L, t);
         lua_setfield(L, -2, "traceback");
         lua_pushvalue(L, 1);
         lua_setfield(L, -2, "failed_with");
@@ -240,7 +271,8 @@ int lerror_handler(lua_State *L)
 
 void lerror_report(lua_State *L, lcontext *ctx, const char *what, int fatal)
 {
-    const char *text = luaL_tolstring(L, -1, NULL);
+    lerror_push_text(L, -1);
+    const char *text = lua_tostring(L, -1);
     fflush(stdout);
     fprintf(stderr, "weir: %s: %s\n", what, text);
     fflush(stderr);

@@ -74,8 +74,9 @@ static int permit_release(lua_State *L)
 static int permit_close(lua_State *L)
 {
     lpermit *p = lcheck_object(L, 1, LTYPE_PERMIT, "permit:close");
-    if (is_held(L, 1, p))
-        weir_permit_release(check_mine(L, 1, "permit:close")->permit);
+    /* Somebody else's by now: it was transferred, and this scope has no claim on it. */
+    if (is_held(L, 1, p) && p->permit->hold.holder == weir_current(lcontext_here(L)->rt))
+        weir_permit_release(p->permit);
     return 0;
 }
 

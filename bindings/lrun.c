@@ -99,6 +99,7 @@ static void break_deadlock(lua_State *L, lcontext *ctx, ltask *t)
             lua_pop(L, 1);
         s->flags |= WEIR_SCOPE_FAILED;
         weir_scope_cancel(ctx->rt, s, (weir_reason){"deadlock", 0});
+        weir_scope_open_shields(ctx->rt, s);
         return;
     }
     /* Detached tasks are left, and they wait for each other or for nothing. */
@@ -112,6 +113,7 @@ static void break_deadlock(lua_State *L, lcontext *ctx, ltask *t)
     for (weir_link *k = weir_list_first(&s->children); k; k = weir_list_next(&s->children, k))
         weir_scope_cancel(ctx->rt, weir_container(k, weir_scope, link),
                           (weir_reason){"deadlock", 0});
+    weir_scope_open_shields(ctx->rt, s);
 }
 
 static void cancel_daemons(lcontext *ctx)
@@ -133,8 +135,9 @@ static void drive(lua_State *L, lcontext *ctx, ltask *t)
         if (!step(ctx) && root->n_children > 0)
             break_deadlock(L, ctx, NULL);
     cancel_daemons(ctx);
-    while (weir_runtime_counters(ctx->rt)->tasks > 0 && step(ctx))
-        continue;
+    while (weir_runtime_counters(ctx->rt)->tasks > 0)
+        if (!step(ctx) && weir_runtime_counters(ctx->rt)->tasks > 0)
+            weir_scope_open_shields(ctx->rt, root);
 }
 
 ltask *lrun_main(lua_State *L, lcontext *ctx, int nargs)

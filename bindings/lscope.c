@@ -110,7 +110,11 @@ static int children_ended(lua_State *L, int status, lua_KContext body)
     s->ended = 1;
     int n = decide(L, s, (int)body);
     lscope_drop_reason(L, &s->scope);
-    return n < 0 ? lua_error(L) : n;
+    if (n >= 0)
+        return n;
+    if ((body & BODY_FAILED) && lua_rawequal(L, -1, 3))
+        ltask_current(ctx)->again = 1;
+    return lua_error(L);
 }
 
 static int body_ended(lua_State *L, int status, lua_KContext kctx)
@@ -132,7 +136,7 @@ static int body_ended(lua_State *L, int status, lua_KContext kctx)
 static ltask *spent(lua_State *L, const char *op)
 {
     ltask *t = lwait_task(L, lcontext_here(L), op);
-    return weir_task_spend(&t->task) ? t : NULL;
+    return lwait_spend(L, t) ? t : NULL;
 }
 
 /* Open a scope around the function at `fn` and the arguments after it, and call it. */
@@ -349,11 +353,12 @@ static int scope_join(lua_State *L)
     return lwait_park(L, t, joined, 0);
 }
 
-static int settled(lua_State *L, int status, lua_KContext was_settling)
+static int settled(lua_State *L, int status, lua_KContext kctx)
 {
     lscope *s = lua_touserdata(L, 1);
     (void)status;
-    if (!was_settling)
+    (void)kctx;
+    if (--s->settlers == 0 && !s->collect)
         s->scope.flags &= ~(uint32_t)WEIR_SCOPE_SETTLING;
     lwait_outcome(L, s->ctx);
     lua_Integer n = (lua_Integer)lua_rawlen(L, 2);
@@ -385,10 +390,10 @@ static int scope_settle(lua_State *L)
         ltask_push(L, (ltask *)(void *)child);
         lua_rawseti(L, 2, ++n);
     }
-    int was = (s->scope.flags & WEIR_SCOPE_SETTLING) != 0;
     s->scope.flags |= WEIR_SCOPE_SETTLING;
+    s->settlers++;
     weir_scope_join(s->ctx->rt, &s->scope, &t->task.wait, 1, WEIR_FOREVER);
-    return lwait_park(L, t, settled, was);
+    return lwait_park(L, t, settled, 0);
 }
 
 /* --- a collecting scope: its children in the order they end ------------------------------------
@@ -462,7 +467,7 @@ static int scope_next(lua_State *L)
     ltask *t = lwait_task(L, s->ctx, "scope:next");
     lua_settop(L, 1);
     if (s->n_queued > 0) {
-        if (weir_task_spend(&t->task))
+        if (lwait_spend(L, t))
             return lwait_yield(L, t, "scope:next", next_came, 0);
         return take_next(L, s);
     }

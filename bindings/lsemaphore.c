@@ -18,11 +18,34 @@ void lsem_free(lsem *s)
     weir_alloc(s->ctx->rt, s, s->size, 0);
 }
 
+static int free_if_idle(lsem *s)
+{
+    if (!weir_list_is_empty(&s->sem.holders) || s->sem.waiting > 0 ||
+        !weir_list_is_empty(&s->sem.idle))
+        return 0;
+    weir_semaphore_fini(&s->sem);
+    lsem_free(s);
+    return 1;
+}
+
+/* Look at a few of the orphans: whoever makes semaphores also clears up. */
+static void free_orphans(lcontext *ctx)
+{
+    for (int i = 0; i < 4; i++) {
+        weir_link *k = weir_list_pop(&ctx->orphans);
+        if (k == NULL)
+            return;
+        weir_list_push(&ctx->orphans, k);
+        free_if_idle(weir_container(k, lsem, link));
+    }
+}
+
 lsem *lsem_new(lua_State *L, ltype type, const lsem_options *options, const char *op)
 {
     lcontext *ctx = lcontext_here(L);
     const char *name = options->name;
     size_t size = sizeof(lsem) + (name != NULL ? strlen(name) + 1 : 0);
+    free_orphans(ctx);
     lsem **box = lua_newuserdatauv(L, sizeof *box, 1);
     *box = NULL;
     lcontext_set_type(L, lbox_here(L), type);
@@ -44,8 +67,8 @@ lsem *lsem_new(lua_State *L, ltype type, const lsem_options *options, const char
     return s;
 }
 
-/* Out of reach for Lua, but perhaps not for a task that holds a permit: then it waits for the
- * end of the runtime. */
+/* Out of reach for Lua, but perhaps not for a task that holds a permit: then it is an orphan, and
+ * freed when that has come back. */
 int lsem_gc(lua_State *L)
 {
     lsem *s = *(lsem **)lua_touserdata(L, 1);
@@ -53,10 +76,9 @@ int lsem_gc(lua_State *L)
         return 0;
     *s->owner = NULL; /* other finalizers may still look at the userdata */
     s->owner = NULL;
-    if (weir_list_is_empty(&s->sem.holders) && s->sem.waiting == 0 &&
-        weir_list_is_empty(&s->sem.idle)) {
-        weir_semaphore_fini(&s->sem);
-        lsem_free(s);
+    if (!free_if_idle(s)) {
+        weir_link_remove(&s->link);
+        weir_list_push(&s->ctx->orphans, &s->link);
     }
     return 0;
 }
@@ -266,7 +288,7 @@ static int semaphore_acquire(lua_State *L)
         lcheck_timeout(L, 3, op, "timeout");
     }
     ltask *t = lwait_task(L, lcontext_here(L), op);
-    if (weir_task_spend(&t->task))
+    if (lwait_spend(L, t))
         return lwait_yield(L, t, op, acquire_now, 0);
     return acquire_now(L, LUA_OK, 0);
 }
@@ -299,8 +321,10 @@ static int semaphore_try_acquire(lua_State *L)
 static int with_ended(lua_State *L, int status, lua_KContext permit)
 {
     weir_permit_release((weir_permit *)permit);
-    if (status != LUA_OK && status != LUA_YIELD)
+    if (status != LUA_OK && status != LUA_YIELD) {
+        ltask_current(lcontext_here(L))->again = 1;
         return lua_error(L);
+    }
     return lua_gettop(L) - 1;
 }
 
@@ -347,9 +371,9 @@ static int with_one(lua_State *L, int status, lua_KContext n)
     return with_now(L, lcontext_here(L), of_userdata(L, 1, "semaphore:with"), (uint32_t)n);
 }
 
-static int with(lua_State *L, const lbox *box, lsem **object, uint32_t n, const char *op)
+static int with(lua_State *L, lsem **object, uint32_t n, const char *op)
 {
-    lcontext *ctx = box->current;
+    lcontext *ctx = lcontext_here(L);
     ltask *t = ltask_current(ctx);
     if (!lua_isfunction(L, 2))
         lcheck_function(L, 2, op, "fn");
@@ -357,14 +381,14 @@ static int with(lua_State *L, const lbox *box, lsem **object, uint32_t n, const 
         lwait_task(L, ctx, op); /* raises */
     if (*object == NULL || (*object)->ctx != ctx)
         of_userdata(L, 1, op); /* raises */
-    if (weir_task_spend(&t->task))
+    if (lwait_spend(L, t))
         return lwait_yield(L, t, op, with_one, n);
     return with_now(L, ctx, *object, n);
 }
 
 int lsem_with(lua_State *L)
 {
-    return with(L, lbox_here(L), lua_touserdata(L, 1), 1, "limit");
+    return with(L, lua_touserdata(L, 1), 1, "limit");
 }
 
 /* semaphore:with(fn, ...) -> what fn returns, called while one permit is held. */
@@ -374,7 +398,7 @@ static int semaphore_with(lua_State *L)
     lsem **object = ltest_object(L, 1, box, LTYPE_SEMAPHORE);
     if (object == NULL)
         lcheck_object(L, 1, LTYPE_SEMAPHORE, "semaphore:with"); /* raises */
-    return with(L, box, object, 1, "semaphore:with");
+    return with(L, object, 1, "semaphore:with");
 }
 
 /* semaphore:with_n(n, fn, ...) -> what fn returns, called while n permits are held. */
@@ -383,7 +407,7 @@ static int semaphore_with_n(lua_State *L)
     lsem **object = lcheck_object(L, 1, LTYPE_SEMAPHORE, "semaphore:with_n");
     uint32_t n = lcheck_count(L, 2, "semaphore:with_n", "n");
     lua_remove(L, 2);
-    return with(L, lbox_here(L), object, n, "semaphore:with_n");
+    return with(L, object, n, "semaphore:with_n");
 }
 
 /* --- ends
@@ -423,7 +447,7 @@ int lsem_wait(lua_State *L, lsem *s, const char *op, lua_CFunction self, int is_
     uint64_t timeout = lcheck_timeout(L, 2, op, "timeout");
     ltask *t = lwait_task(L, s->ctx, op);
     if (is_over)
-        return weir_task_spend(&t->task) ? lwait_again(L, t, op, self) : 0;
+        return lwait_spend(L, t) ? lwait_again(L, t, op, self) : 0;
     lwait_enter(L, s->ctx, op);
     begin(&s->sem, &t->task.wait, weir_after(s->ctx->rt, timeout));
     return lwait_park(L, t, waited, 0);

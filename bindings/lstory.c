@@ -149,7 +149,7 @@ int lscope_push_first_error(lua_State *L, lcontext *ctx, weir_scope *s)
 /* Append the text of the error and the traceback at the top (both popped) to the text below. */
 static void append_failure(lua_State *L, const char *before)
 {
-    luaL_tolstring(L, -2, NULL);
+    lerror_push_text(L, -2);
     if (lua_isstring(L, -2))
         lua_pushfstring(L, "%s%s%s\n%s", lua_tostring(L, -4), before, lua_tostring(L, -1),
                         lua_tostring(L, -2));

@@ -137,7 +137,7 @@ static int await(lua_State *L, const char *op, int protect)
     ltask *self = lwait_task(L, ctx, op);
     lua_settop(L, 1);
     if (weir_task_has_ended(&t->task)) {
-        if (weir_task_spend(&self->task))
+        if (lwait_spend(L, self))
             return lwait_yield(L, self, op, awaited, protect);
         return push_outcome(L, t, protect);
     }
@@ -145,8 +145,8 @@ static int await(lua_State *L, const char *op, int protect)
     if (t->ctx != ctx)
         return lerror_raise(L, "misuse", op, "the task belongs to another runtime");
     if (timeout == 0)
-        return weir_task_spend(&self->task) ? lwait_yield(L, self, op, polled, protect)
-                                            : timed_out(L, protect);
+        return lwait_spend(L, self) ? lwait_yield(L, self, op, polled, protect)
+                                    : timed_out(L, protect);
     weir_task_join(ctx->rt, &t->task, &self->task.wait, protect, weir_after(ctx->rt, timeout));
     return lwait_park(L, self, awaited, protect);
 }

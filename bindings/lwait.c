@@ -66,6 +66,7 @@ static int woken(lua_State *L, int status, lua_KContext kctx)
 static int yield_task(lua_State *L, ltask *t, lua_KFunction k, lua_KContext kctx)
 {
     count_park(t->ctx, t);
+    t->again = 0;
     t->k = k;
     t->kctx = kctx;
     t->top = lua_gettop(L);
@@ -412,7 +413,7 @@ static int core_await(lua_State *L)
     lcheck_function(L, 1, "weir.await", "start");
     ltask *t = lwait_enter(L, ctx, "weir.await");
     lua_settop(L, 1);
-    if (weir_task_spend(&t->task)) /* before the start, so that nothing it gives is lost */
+    if (lwait_spend(L, t)) /* before the start, so that nothing it gives is lost */
         return lwait_again(L, t, "weir.await", core_await);
     ltoken *k = lua_newuserdatauv(L, sizeof *k, 2);
     *k = (ltoken){.ctx = ctx, .n = -1};

@@ -276,7 +276,8 @@ static int failed(lua_State *L, int task)
     if (host_signals_cause() != 0 && strcmp(kind, "cancelled") == 0)
         return EXIT_SCRIPT; /* asked for; the caller knows the code */
     fflush(stdout);
-    fprintf(stderr, "weir: %s\n", luaL_tolstring(L, error, NULL));
+    lerror_push_text(L, error);
+    fprintf(stderr, "weir: %s\n", lua_tostring(L, -1));
     if (strcmp(kind, "deadlock") != 0 && lua_getfield(L, task, "traceback") == LUA_TSTRING)
         fprintf(stderr, "%s\n", lua_tostring(L, -1));
     return strcmp(kind, "deadlock") == 0 ? EXIT_DEADLOCK : EXIT_SCRIPT;
@@ -355,7 +356,8 @@ int main(int argc, char **argv)
     lua_pushcfunction(L, pmain);
     lua_pushlightuserdata(L, &o);
     if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
-        fprintf(stderr, "weir: %s\n", luaL_tolstring(L, -1, NULL));
+        lerror_push_text(L, -1);
+        fprintf(stderr, "weir: %s\n", lua_tostring(L, -1));
         o.code = EXIT_SCRIPT;
     }
     lua_close(L);

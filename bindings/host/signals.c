@@ -31,9 +31,16 @@ static void alarm_after(double seconds)
     setitimer(ITIMER_REAL, &t, NULL);
 }
 
+static void nothing(int signum)
+{
+    (void)signum;
+}
+
 static void handle(int signum)
 {
-    if (cause != 0) { /* the second signal, or the end of the grace */
+    /* The second signal, or the end of the grace; but the first signal after a timeout is a first.
+     */
+    if (cause > 0 || (cause != 0 && signum == SIGALRM)) {
         static const char text[] = "weir: stopped at once\n";
         ssize_t n = write(STDERR_FILENO, text, sizeof text - 1);
         (void)n;
@@ -60,7 +67,7 @@ static void deliver(weir_signal *s, int signum, void *data)
 
 int host_signals_start(weir_runtime *rt, double timeout)
 {
-    signal(SIGPIPE, SIG_IGN);
+    signal(SIGPIPE, nothing); /* not SIG_IGN, which the processes we start would inherit */
     for (int i = 0; i < N_WATCHED; i++) {
         struct sigaction sa;
         int rc = weir_signal_new(rt, watched[i], deliver, rt, &signals[i]);

@@ -145,6 +145,17 @@ void weir_scope_shield(weir_runtime *rt, weir_scope *s, weir_deadline *d, uint64
         weir_timer_set(rt, &d->timer, weir_after(rt, grace));
 }
 
+void weir_scope_open_shields(weir_runtime *rt, weir_scope *top)
+{
+    for (weir_scope *s = top; s != NULL; s = walk(top, s, 0)) {
+        weir_deadline *d = (weir_deadline *)s->reason.value;
+        if (!(s->flags & WEIR_SCOPE_SHIELD) || !(s->flags & WEIR_SCOPE_HELD_BACK) || d == NULL)
+            continue;
+        weir_timer_unset(rt, &d->timer);
+        open_shield(rt, &d->timer);
+    }
+}
+
 int weir_scope_is_inside(const weir_scope *s, const weir_scope *of)
 {
     while (s != NULL && s != of)

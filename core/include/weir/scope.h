@@ -75,6 +75,10 @@ void weir_deadline_unset(weir_runtime *rt, weir_deadline *d);
  * from the later of now and the cancel. Uses `d` for its grace. */
 void weir_scope_shield(weir_runtime *rt, weir_scope *s, weir_deadline *d, uint64_t grace);
 
+/* Let through at once every cancel that a shield below `s` holds back, whatever grace is left: for
+ * the end of a program in which nothing else can happen. */
+void weir_scope_open_shields(weir_runtime *rt, weir_scope *s);
+
 /* Wait until `s` has no children. `ops` NULL: the join at its end, which cannot be given up;
  * otherwise one that a cancel ends. Settled at once (still through the ready queue) if none. */
 void weir_scope_join(weir_runtime *rt, weir_scope *s, weir_waiter *w, int can_cancel,
