@@ -133,6 +133,19 @@ local check = {
   c = compile,
 }
 
+-- Why a block cannot run in this build, or nil.
+local function missing(block)
+  if block.word == "c" and os.getenv("WEIR_KIND") == "asan" then
+    return "programs over a libweir that the sanitizers watch"
+  end
+  if block.text:find('require "weir.http"', 1, true) then
+    for _, name in ipairs { "weir.http.curl", "weir.http.microhttpd" } do
+      if not pcall(require, name) then return name .. " was not built" end
+    end
+  end
+  return nil
+end
+
 for page in assert(io.popen("LC_ALL=C ls docs/*.md")):lines() do
   local list = blocks(page)
   describe(page, function()
@@ -154,8 +167,9 @@ for page in assert(io.popen("LC_ALL=C ls docs/*.md")):lines() do
     end)
 
     for _, block in ipairs(list) do
-      if block.word == "c" and os.getenv("WEIR_KIND") == "asan" then
-        pending("programs over a libweir that the sanitizers watch")
+      local why = missing(block)
+      if why then
+        pending(("line %d: %s"):format(block.line, why))
       elseif check[block.word] then
         it(("line %d: %s"):format(block.line, block.word), function() check[block.word](block, folder) end)
       end
