@@ -31,6 +31,8 @@ build = {
         "bindings/http/mhd.c",
         "bindings/http/mhd_connection.c",
         "bindings/http/mhd_head.c",
+        "bindings/http/mhd_linger.c",
+        "bindings/http/mhd_refuse.c",
         "bindings/http/mhd_request.c",
       },
     },

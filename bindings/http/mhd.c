@@ -1,6 +1,7 @@
 /* http/mhd.c - weir.http.microhttpd: a server's start, its turns, and its end.
  *
- *   listen(serve, host, port, backlog, max_connections, max_header, max_body, idle) -> server
+ *   listen(serve, host, port, backlog, max_connections, max_header, max_body, idle, body_time,
+ *          max_buffered) -> server       times in seconds
  *   server:accept()   waits in the task whose scope the requests' tasks join, until drained
  *   server:drain()    no more connections; those that are idle close, the others after their answer
  *   server:stop()     close all; also __close, __gc and the end of the runtime
@@ -132,6 +133,7 @@ static void stop(void *data)
     s->poll = NULL;
     for (link = weir_list_first(&s->conns); link != NULL; link = weir_list_next(&s->conns, link))
         weir__httpd_resume(weir_container(link, httpd_conn, link));
+    weir__httpd_end_lingers(s);
     MHD_stop_daemon(s->daemon);
     s->daemon = NULL;
     api->timer_unset(s->rt, &s->timer);
@@ -235,7 +237,7 @@ static void push_count(lua_State *L, const char *name, uint64_t n)
 static int server_stats(lua_State *L)
 {
     const httpd_server *s = check_server(L);
-    lua_createtable(L, 0, 10);
+    lua_createtable(L, 0, 11);
     push_count(L, "connections", s->n_conns);
     push_count(L, "max_connections", s->max_conns);
     push_count(L, "active", s->n_active);
@@ -244,11 +246,13 @@ static int server_stats(lua_State *L)
     push_count(L, "errors", s->n.errors);
     push_count(L, "left", s->n.left);
     push_count(L, "timeouts", s->n.timeouts);
-    lua_createtable(L, 0, 4);
+    push_count(L, "buffered", s->buffered);
+    lua_createtable(L, 0, 5);
     push_count(L, "head", s->n.refused_head);
     push_count(L, "body", s->n.refused_body);
     push_count(L, "malformed", s->n.refused_malformed);
     push_count(L, "closing", s->n.refused_closing);
+    push_count(L, "buffered", s->n.refused_buffered);
     lua_setfield(L, -2, "refused");
     return 1;
 }
@@ -343,6 +347,11 @@ static unsigned to_seconds(double idle)
     return up > 1e6 ? 0 : (unsigned)(up < 1 ? 1 : up);
 }
 
+static uint64_t to_ns(double seconds)
+{
+    return seconds > 1e9 ? WEIR_FOREVER : (uint64_t)(seconds * 1e9);
+}
+
 static size_t keep_escapes(void *cls, struct MHD_Connection *mhd, char *text)
 {
     (void)cls;
@@ -354,13 +363,14 @@ static void start_daemon(httpd_server *s, int fd)
 {
     size_t pool = s->max_header * 2 > POOL_SIZE ? s->max_header * 2 : POOL_SIZE;
     s->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME, s->port, NULL, NULL,
-        weir__httpd_on_request, s, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_CONNECTION,
-        weir__httpd_on_connection, s, MHD_OPTION_URI_LOG_CALLBACK, weir__httpd_on_target, s,
-        MHD_OPTION_NOTIFY_COMPLETED, weir__httpd_on_completed, s, MHD_OPTION_UNESCAPE_CALLBACK,
-        keep_escapes, NULL, MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->max_conns,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, pool, MHD_OPTION_CONNECTION_TIMEOUT, s->timeout,
-        MHD_OPTION_NONCE_NC_SIZE, 0u, MHD_OPTION_END);
+        MHD_USE_EPOLL | MHD_USE_TURBO | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, s->port, NULL,
+        NULL, weir__httpd_on_request, s, MHD_OPTION_EXTERNAL_LOGGER, weir__httpd_on_log, s,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_CONNECTION, weir__httpd_on_connection, s,
+        MHD_OPTION_URI_LOG_CALLBACK, weir__httpd_on_target, s, MHD_OPTION_NOTIFY_COMPLETED,
+        weir__httpd_on_completed, s, MHD_OPTION_UNESCAPE_CALLBACK, keep_escapes, NULL,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)s->max_conns, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        pool, MHD_OPTION_CONNECTION_TIMEOUT, s->timeout, MHD_OPTION_NONCE_NC_SIZE, 0u,
+        MHD_OPTION_END);
     /* A start that fails late has closed the socket, an early one has not. */
     if (s->daemon == NULL && fcntl(fd, F_GETFD) != -1)
         close(fd);
@@ -387,10 +397,13 @@ static int server_listen(lua_State *L)
     s->max_header = (size_t)luaL_checkinteger(L, 6);
     s->max_body = (size_t)luaL_checkinteger(L, 7);
     s->timeout = to_seconds(idle);
-    s->idle = idle > 1e9 ? WEIR_FOREVER : (uint64_t)(idle * 1e9);
+    s->idle = to_ns(idle);
+    s->body_time = to_ns(luaL_checknumber(L, 9));
+    s->max_buffered = (uint64_t)luaL_checkinteger(L, 10);
     weir_list_init(&s->conns);
     weir_list_init(&s->ready);
     weir_list_init(&s->slow);
+    weir_list_init(&s->lingers);
     api->timer_init(&s->timer, on_timer);
     api->timer_init(&s->slow_timer, weir__httpd_watch_slow);
     luaL_setmetatable(L, HTTPD_SERVER);

@@ -14,6 +14,7 @@
 #define WEIR_HTTP_MHD_H
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <stdarg.h>
 #include <weir/lua.h>
 
 #define HTTPD_SERVER "weir.http.server"
@@ -50,7 +51,7 @@ struct httpd_conn {
     httpd_box *box;
     weir_task *task;   /* of `box`; valid while box->started */
     weir_poll *hangup; /* made when a request first takes long */
-    weir_timer head;   /* set while a whole request head is awaited */
+    weir_timer due;    /* set while a whole head, or a whole body, is awaited */
     uint64_t since;    /* ns of the suspension */
     int fd;
     uint8_t phase;     /* httpd_phase */
@@ -59,11 +60,12 @@ struct httpd_conn {
     uint8_t is_head;   /* the method is HEAD */
     uint8_t is_1_0;    /* the client speaks HTTP/1.0 */
     uint8_t finished;  /* streaming: no more data will come */
+    uint8_t lingers;   /* refused, and the client may still send: see mhd_linger.c */
 
     char *target; /* as received, 0-terminated; kept for the next request */
     size_t target_len, target_cap;
     const char *target_at; /* where libmicrohttpd has it */
-    const char *method; /* libmicrohttpd's, until the request is completed */
+    const char *method;    /* libmicrohttpd's, until the request is completed */
     char *body;
     size_t body_len, body_cap;
     uint64_t body_over; /* bytes over the limit, thrown away */
@@ -77,7 +79,7 @@ struct httpd_conn {
 
 typedef struct httpd_stats {
     uint64_t accepted, requests, errors, left, timeouts;
-    uint64_t refused_head, refused_body, refused_malformed, refused_closing;
+    uint64_t refused_head, refused_body, refused_malformed, refused_closing, refused_buffered;
 } httpd_stats;
 
 struct httpd_server {
@@ -88,10 +90,13 @@ struct httpd_server {
     weir_timer slow_timer;     /* when the first of `slow` is to be watched */
     weir_waiter *owner;        /* of accept(); NULL before and after */
     weir_scope *scope;         /* parent of the request tasks; valid while `owner` was set */
-    weir_list conns, ready, slow;
+    weir_list conns, ready, slow, lingers;
     uint32_t n_conns, max_conns, n_active; /* active: requests that a task has */
-    size_t max_header, max_body;           /* bytes; the first holds for heads in and out */
-    uint64_t idle;    /* ns for a whole request head; WEIR_FOREVER is no limit */
+    uint32_t n_lingers;
+    size_t max_header, max_body;     /* bytes; the first holds for heads in and out */
+    uint64_t max_buffered, buffered; /* bytes of bodies that no handler has, of all connections */
+    uint64_t idle;                   /* ns for a whole request head; WEIR_FOREVER is no limit */
+    uint64_t body_time;              /* ns for a whole body, likewise */
     unsigned timeout; /* seconds without progress of a body or an answer; 0 is no limit */
     uint16_t port;
     uint8_t listening, draining, kicked, at_end;
@@ -109,8 +114,6 @@ enum MHD_Result weir__httpd_on_request(void *cls, struct MHD_Connection *mhd, co
                                        size_t *upload_size, void **context);
 void weir__httpd_on_completed(void *cls, struct MHD_Connection *mhd, void **context,
                               enum MHD_RequestTerminationCode code);
-/* Answer with `status` and no handler. */
-void weir__httpd_refuse(httpd_conn *c, unsigned status);
 /* Let libmicrohttpd go on with a suspended connection; nothing if it is not. */
 void weir__httpd_resume(httpd_conn *c);
 /* Give up the request: the box is cut off, its task cancelled with `reason` unless that is
@@ -129,9 +132,24 @@ ssize_t weir__httpd_on_read(void *cls, uint64_t position, char *buffer, size_t m
 /* Close a connection on which nothing is going on. */
 void weir__httpd_close_idle(httpd_conn *c);
 
+/* mhd_refuse.c: answers without a handler */
+/* Before a body is read or after it; the phase is then ANSWERED, or LOST if that failed. */
+void weir__httpd_refuse(httpd_conn *c, unsigned status);
+/* At any time before an answer is queued; libmicrohttpd must be told to close the connection. */
+void weir__httpd_turn_away(httpd_conn *c, unsigned status);
+/* libmicrohttpd's log. */
+void weir__httpd_on_log(void *cls, const char *format, va_list arguments);
+
+/* mhd_linger.c */
+/* Read what comes from `fd`, which is about to be closed, for a while; best effort. */
+void weir__httpd_linger(httpd_server *s, int fd);
+void weir__httpd_end_lingers(httpd_server *s);
+
 /* mhd_head.c: what a request head says */
 /* 0 if the head is well formed and within the limits, else the status to refuse it with. */
 unsigned weir__httpd_check_head(const httpd_conn *c, const char *version, uint64_t *body_size);
+/* 1 if `s` is a Content-Length. */
+int weir__httpd_is_length(const char *s);
 /* 1 if `s` may be a method or the name of a header field. */
 int weir__httpd_is_token(const char *s, size_t len);
 /* Push the table of the request that `c` received. */

@@ -128,14 +128,19 @@ void weir__httpd_answered(httpd_conn *c)
     weir__httpd_resume(c);
 }
 
+static void free_body(httpd_conn *c)
+{
+    free(c->body);
+    c->body = NULL;
+    c->server->buffered -= c->body_cap;
+    c->body_cap = 0;
+}
+
 void weir__httpd_drop_body(httpd_conn *c)
 {
     c->body_len = 0;
-    if (c->body_cap > BODY_KEEP) {
-        free(c->body);
-        c->body = NULL;
-        c->body_cap = 0;
-    }
+    if (c->body_cap > BODY_KEEP || c->server->buffered > c->server->max_buffered / 2)
+        free_body(c);
 }
 
 void weir__httpd_close_idle(httpd_conn *c)
@@ -152,14 +157,20 @@ static void await_head(httpd_conn *c)
     if (s->draining)
         weir__httpd_close_idle(c);
     if (s->idle != WEIR_FOREVER)
-        api->timer_set(s->rt, &c->head, api->after(s->rt, s->idle));
+        api->timer_set(s->rt, &c->due, api->after(s->rt, s->idle));
+    else
+        api->timer_unset(s->rt, &c->due);
 }
 
-static void on_head_timeout(weir_runtime *rt, weir_timer *timer)
+/* A head or a body is not here in time: libmicrohttpd closes it when it sees the hang-up. */
+static void on_due(weir_runtime *rt, weir_timer *timer)
 {
-    httpd_conn *c = weir_container(timer, httpd_conn, head);
+    httpd_conn *c = weir_container(timer, httpd_conn, due);
     (void)rt;
-    c->server->n.timeouts++;
+    if (c->phase == HTTPD_BODY)
+        weir__httpd_turn_away(c, MHD_HTTP_REQUEST_TIMEOUT);
+    else
+        c->server->n.timeouts++;
     shutdown(c->fd, SHUT_RDWR);
 }
 
@@ -209,7 +220,7 @@ static void conn_start(httpd_server *s, struct MHD_Connection *mhd, void **conte
         return;
     c->server = s;
     c->mhd = mhd;
-    api->timer_init(&c->head, on_head_timeout);
+    api->timer_init(&c->due, on_due);
     info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
     c->fd = info->connect_fd;
     info = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
@@ -227,17 +238,20 @@ static void conn_start(httpd_server *s, struct MHD_Connection *mhd, void **conte
 
 static void conn_end(httpd_server *s, httpd_conn *c)
 {
+    int unread = 0;
     s->n_conns--;
     weir__httpd_kick(s); /* below its limit the daemon listens again, but not before it runs */
     if (c == NULL)
         return;
     if (c->phase != HTTPD_IDLE) /* it was given up without on_completed */
         request_end(c, "the client left");
-    api->timer_unset(s->rt, &c->head);
+    api->timer_unset(s->rt, &c->due);
     api->poll_free(c->hangup);
+    if (c->lingers || (ioctl(c->fd, FIONREAD, &unread) == 0 && unread > 0))
+        weir__httpd_linger(s, c->fd);
     weir_link_remove(&c->link);
     free(c->target);
-    free(c->body);
+    free_body(c);
     free(c);
 }
 
@@ -262,6 +276,7 @@ void *weir__httpd_on_target(void *cls, const char *target, struct MHD_Connection
     if (c == NULL)
         return NULL;
     c->phase = HTTPD_HEAD;
+    c->lingers = 0;
     if (len + 1 > c->target_cap) {
         char *copy = realloc(c->target, len + 64);
         if (copy == NULL) {
@@ -277,31 +292,6 @@ void *weir__httpd_on_target(void *cls, const char *target, struct MHD_Connection
     return c;
 }
 
-void weir__httpd_refuse(httpd_conn *c, unsigned status)
-{
-    httpd_server *s = c->server;
-    const char *text = MHD_get_reason_phrase_for(status);
-    struct MHD_Response *r =
-        MHD_create_response_from_buffer(strlen(text), (void *)text, MHD_RESPMEM_PERSISTENT);
-    if (status == MHD_HTTP_CONTENT_TOO_LARGE)
-        s->n.refused_body++;
-    else if (status == MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE)
-        s->n.refused_head++;
-    else if (status == MHD_HTTP_SERVICE_UNAVAILABLE)
-        s->n.refused_closing++;
-    else
-        s->n.refused_malformed++;
-    c->phase = HTTPD_LOST;
-    if (r == NULL)
-        return;
-    if ((status != MHD_HTTP_SERVICE_UNAVAILABLE ||
-         MHD_add_response_header(r, MHD_HTTP_HEADER_CONNECTION, "close") == MHD_YES) &&
-        MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, "text/plain") == MHD_YES &&
-        MHD_queue_response(c->mhd, status, r) == MHD_YES)
-        c->phase = HTTPD_ANSWERED;
-    MHD_destroy_response(r);
-}
-
 /* Called in place of a handler's answer: NO closes the connection at once. */
 static enum MHD_Result refused(httpd_conn *c, unsigned status)
 {
@@ -314,12 +304,20 @@ static int expects_continue(struct MHD_Connection *mhd)
     return MHD_lookup_connection_value(mhd, MHD_HEADER_KIND, MHD_HTTP_HEADER_EXPECT) != NULL;
 }
 
+/* How large this connection's buffer may become. */
+static uint64_t room_for(const httpd_conn *c)
+{
+    const httpd_server *s = c->server;
+    uint64_t others = s->buffered - c->body_cap;
+    return s->max_buffered > others ? s->max_buffered - others : 0;
+}
+
 static enum MHD_Result on_head(httpd_conn *c, const char *method, const char *version)
 {
     httpd_server *s = c->server;
     uint64_t size;
     unsigned status;
-    api->timer_unset(s->rt, &c->head);
+    api->timer_unset(s->rt, &c->due);
     s->n.requests++;
     c->method = method;
     c->is_head = strcmp(method, MHD_HTTP_METHOD_HEAD) == 0;
@@ -332,7 +330,11 @@ static enum MHD_Result on_head(httpd_conn *c, const char *method, const char *ve
     if (size != MHD_SIZE_UNKNOWN && size > s->max_body &&
         (size - s->max_body > BODY_SWALLOW || expects_continue(c->mhd)))
         return refused(c, MHD_HTTP_CONTENT_TOO_LARGE);
+    if (size != MHD_SIZE_UNKNOWN && size <= s->max_body && size > room_for(c))
+        return refused(c, MHD_HTTP_SERVICE_UNAVAILABLE);
     c->phase = HTTPD_BODY;
+    if (size > 0 && s->body_time != WEIR_FOREVER)
+        api->timer_set(s->rt, &c->due, api->after(s->rt, s->body_time));
     return MHD_YES;
 }
 
@@ -342,7 +344,7 @@ static enum MHD_Result on_body(httpd_conn *c, const char *data, size_t *size)
     if (c->body_over > 0 || *size > s->max_body - c->body_len) {
         c->body_over += *size;
         if (c->body_over > BODY_SWALLOW) {
-            s->n.refused_body++;
+            weir__httpd_turn_away(c, MHD_HTTP_CONTENT_TOO_LARGE);
             return MHD_NO;
         }
         *size = 0;
@@ -350,12 +352,20 @@ static enum MHD_Result on_body(httpd_conn *c, const char *data, size_t *size)
     }
     if (c->body_len + *size > c->body_cap) {
         size_t cap = c->body_cap > 0 ? c->body_cap : BODY_FIRST;
-        char *body;
+        char *body = NULL;
         while (cap < c->body_len + *size)
             cap *= 2;
-        body = realloc(c->body, cap);
-        if (body == NULL)
+        if (cap > s->max_body)
+            cap = s->max_body;
+        if (cap > room_for(c))
+            cap = c->body_len + *size;
+        if (cap <= room_for(c))
+            body = realloc(c->body, cap);
+        if (body == NULL) {
+            weir__httpd_turn_away(c, MHD_HTTP_SERVICE_UNAVAILABLE);
             return MHD_NO;
+        }
+        s->buffered += cap - c->body_cap;
         c->body = body;
         c->body_cap = cap;
     }
@@ -383,6 +393,7 @@ enum MHD_Result weir__httpd_on_request(void *cls, struct MHD_Connection *mhd, co
         return on_body(c, upload, upload_size);
     if (c->body_over > 0)
         return refused(c, MHD_HTTP_CONTENT_TOO_LARGE);
+    api->timer_unset(s->rt, &c->due);
     c->phase = HTTPD_READY;
     suspend(c);
     weir_list_push(&s->ready, &c->turn);

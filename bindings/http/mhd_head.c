@@ -93,6 +93,12 @@ static int to_length(const char *s, size_t len, uint64_t *out)
     return 1;
 }
 
+int weir__httpd_is_length(const char *s)
+{
+    uint64_t length;
+    return to_length(s, trim(s, strlen(s)), &length);
+}
+
 /* `at` is one line break, CRLF or LF, after `end`. */
 static int is_next_line(const char *end, const char *at)
 {

@@ -36,6 +36,8 @@ local microhttpd <const> = require "weir.http.microhttpd"
 ---@field max_connections? integer 10000, or three quarters of the descriptors; more wait
 ---@field max_header? integer bytes of a head, a request's (else 431) and a response's; 8192
 ---@field max_body? integer bytes of a request's body, else 413; 8 MiB
+---@field body_timeout? number seconds for all of a request's body, however it trickles, else 408; 30
+---@field max_buffered? integer bytes of bodies that are being received, over all connections, else 503; 256 MiB
 ---@field idle_timeout? number seconds until a head is here, and (whole ones) without progress of a body or answer; 60
 
 ---@class weir.http.Server
@@ -51,8 +53,9 @@ local microhttpd <const> = require "weir.http.microhttpd"
 ---@field requests integer heads read, ever
 ---@field errors integer handlers that failed
 ---@field left integer clients that did not wait for the answer
----@field timeouts integer connections closed because no request came
----@field refused { head: integer, body: integer, malformed: integer, closing: integer }
+---@field timeouts integer connections closed because no request, or not all of it, came in time
+---@field buffered integer bytes of bodies that no handler has yet
+---@field refused { head: integer, body: integer, malformed: integer, closing: integer, buffered: integer }
 
 local SERVE <const> = "http.serve"
 local PATH_MOST <const> = 200 -- bytes of a method and a path in a report
@@ -60,7 +63,8 @@ local WHOLE <const> = 64 * 1024 -- a larger body is not copied, but kept until i
 
 local known = {
   host = true, port = true, name = true, backlog = true, max_connections = true,
-  max_header = true, max_body = true, idle_timeout = true,
+  max_header = true, max_body = true, idle_timeout = true, body_timeout = true,
+  max_buffered = true,
 }
 
 -- Message handler: the text of the report, with the stack; a cancel stays what it is.
@@ -218,7 +222,9 @@ local function serve(options, handler)
     options.max_connections == nil and 0 or core.check_count(options.max_connections, SERVE, "max_connections"),
     core.check_count(options.max_header, SERVE, "max_header", 8 * 1024),
     core.check_count(options.max_body, SERVE, "max_body", 8 * 1024 * 1024),
-    core.check_seconds(options.idle_timeout, SERVE, "idle_timeout", 60)
+    core.check_seconds(options.idle_timeout, SERVE, "idle_timeout", 60),
+    core.check_seconds(options.body_timeout, SERVE, "body_timeout", 30),
+    core.check_count(options.max_buffered, SERVE, "max_buffered", 256 * 1024 * 1024)
   )
   local owner <const> = core.spawn(own, handle)
   -- A task that is cancelled before it started never runs: see it start, or close the sockets.
