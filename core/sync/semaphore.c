@@ -328,20 +328,27 @@ int weir_permit_merge(weir_permit *p, weir_permit *other)
 
 /* --- changes and ends ------------------------------------------------------------------ */
 
+static void turn_away_impossible(weir_semaphore *s)
+{
+    for (weir_link *k = weir_list_first(&s->queue), *next; k != NULL; k = next) {
+        weir_permit *p = weir__queue_permit(k);
+        next = weir_list_next(&s->queue, k);
+        if (p->n <= s->capacity)
+            continue;
+        s->stats.impossible++;
+        turn_away(s, p, WEIR_IMPOSSIBLE);
+    }
+    s->heaviest = (uint32_t)s->capacity;
+}
+
 int weir_semaphore_resize(weir_semaphore *s, int64_t capacity)
 {
     if (capacity <= 0 || capacity > UINT32_MAX)
         return WEIR_EINVAL;
     s->available += capacity - s->capacity;
     s->capacity = capacity;
-    for (weir_link *k = weir_list_first(&s->queue), *next; k != NULL; k = next) {
-        weir_permit *p = weir__queue_permit(k);
-        next = weir_list_next(&s->queue, k);
-        if (p->n <= capacity)
-            continue;
-        s->stats.impossible++;
-        turn_away(s, p, WEIR_IMPOSSIBLE);
-    }
+    if (s->waiting > 0 && s->heaviest > capacity)
+        turn_away_impossible(s);
     serve(s);
     check_head(s);
     return 0;

@@ -52,9 +52,11 @@ static inline void weir__queue_push(weir_semaphore *s, weir_permit *p, int32_t p
 {
     if (s->waiting++ == 0) {
         s->drained_at = s->rt->now;
-        s->lightest = p->n;
+        s->lightest = s->heaviest = p->n;
     } else if (p->n < s->lightest) {
         s->lightest = p->n;
+    } else if (p->n > s->heaviest) {
+        s->heaviest = p->n;
     }
     s->wanted += p->n;
     s->stats.queued++;

@@ -22,15 +22,19 @@ static inline int64_t reach(weir_graph *g, const weir_semaphore *s, int64_t enou
 }
 
 /* Enough must be able to come back; and unless the head may still be passed it must be able to get
- * its permits first. (Those between need no look: each is asked about when it becomes the head.) */
+ * its permits first. (Those between need no look: each is asked about when it becomes the head.)
+ * Enough for the larger of the two is enough for both, and nearly always there. */
 int weir__acquire_can_wake(weir_graph *g, weir_waiter *w)
 {
     const weir_permit *wanted = w->object;
     const weir_semaphore *s = wanted->of;
     const weir_permit *head = weir__queue_head(s);
-    if (head != wanted && head->passed >= s->bypass) {
+    if (head != wanted) {
+        int64_t both = head->n > wanted->n ? head->n : wanted->n;
         weir_task *first = weir_waiter_task(head->waiter);
-        if (first != NULL && !weir_graph_can_act(g, first))
+        if (g->walked == 0 && reach(g, s, both) >= both)
+            return 1;
+        if (first != NULL && head->passed >= s->bypass && !weir_graph_can_act(g, first))
             return 0;
     }
     return reach(g, s, wanted->n) >= wanted->n;
@@ -138,7 +142,7 @@ static int validate_queue(const weir_semaphore *s)
         const weir_permit *p = w->object;
         if (w->status != WEIR_PENDING || p->of != s || p->waiter != w || p->n > s->capacity)
             return __LINE__;
-        if (p->passed > s->bypass || p->n < s->lightest)
+        if (p->passed > s->bypass || p->n < s->lightest || p->n > s->heaviest)
             return __LINE__;
         if (p->n <= s->available && (p == head || head->passed < s->bypass))
             return __LINE__; /* a lost wake-up */

@@ -56,7 +56,8 @@ struct weir_semaphore {
     uint32_t held;        /* permits out */
     uint32_t max_waiting; /* UINT32_MAX is no bound; set it at any time */
     uint32_t bypass;      /* how often a head may be passed; set it before use */
-    uint32_t lightest;    /* nobody that waits is lighter; kept if there is a bypass */
+    uint32_t lightest;    /* nobody that waits is lighter */
+    uint32_t heaviest;    /* nor heavier */
     uint64_t aging;       /* ns of waiting that are worth one level of priority */
     uint64_t last_rank;   /* latest rank_at given */
     uint8_t order;        /* weir_order */
