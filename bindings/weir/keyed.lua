@@ -50,9 +50,11 @@ function limit:is_idle()
   return self.active == 0 and self.pending == 0
 end
 
+local fulls <const> = setmetatable({}, { __mode = "k" }) -- bucket of several limits -> what it has when full
+
 --- Is it full, and nobody waiting? If not, in how many seconds, if time alone will do.
 function bucket:is_idle()
-  local missing = self.burst - self.available
+  local missing = (fulls[self] or self.burst) - self.available
   if self.waiting > 0 or self.reserved > 0 then
     return false
   elseif missing > 1e-9 * self.burst then
@@ -186,6 +188,8 @@ local function check_made(self, object)
   elseif self._is_idle == own_is_idle and not has(object, "is_idle") then
     core.misuse(OP, "the factory must return a bucket, semaphore, limit or what has a method is_idle, got %s",
       type_of(object))
+  elseif type_of(object) == "weir.bucket" and object.available < object.burst then
+    fulls[object] = object.available -- it starts full, and has what the smallest of its limits has
   end
   return object
 end

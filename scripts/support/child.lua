@@ -1,7 +1,8 @@
 -- support.child - a server of a demonstration's own: a second process of the interpreter that runs this one.
 --
 -- The child prints "listening PORT" when it serves on 127.0.0.1, and ends when it is asked for
--- /quit or when nobody reads its output any more.
+-- /quit or when nobody reads its output any more. It is in a session of its own, where there is
+-- setsid, so that Ctrl-C does not take the server away from requests that are to be finished.
 
 local http = require "weir.http"
 local weir = require "weir"
@@ -26,7 +27,7 @@ end
 ---@param script string
 ---@return { base: string } server
 function child.start(script, ...)
-  local words = { "exec", quoted(interpreter()), quoted(script) }
+  local words = { "exec $(command -v setsid)", quoted(interpreter()), quoted(script) }
   for _, word in ipairs { ... } do
     words[#words + 1] = quoted(word)
   end

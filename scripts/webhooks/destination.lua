@@ -18,6 +18,7 @@ destination.__index = destination
 local TOLERATED <const> = 2      -- failures in a row that mean nothing
 local FIRST_PAUSE <const> = 0.5  -- seconds, doubled with each further failure
 local LONGEST_PAUSE <const> = 10
+local SHORTEST <const> = 1e-6 -- seconds of a wait: what is less may be none to the clock
 local SECOND <const> = 1.001 -- two clocks need not agree to the last digit
 
 ---@param key string
@@ -30,7 +31,7 @@ function destination.new(key, options)
     queue = {}, first = 1, last = 0, again = {}, busy = 0, sleeping = 0, attended = false,
     most = most, places = most, give_up = options.give_up, most_in_a_second = most_in_a_second,
     ends = {}, oldest = 1, newest = 0, -- times at which attempts ended, of the last second
-    failures = 0, slowed_at = -math.huge, open_at = -math.huge, dead = nil,
+    failures = 0, slowed_at = -math.huge, open_at = -math.huge, token_at = -math.huge, dead = nil,
   }, destination)
 end
 
@@ -92,7 +93,8 @@ local function seconds_until_open(self)
     return 0
   end
   local bucket <const>, now <const> = self.bucket, weir.now()
-  local token = bucket.available < 1 and (1 - bucket.available) / bucket.rate or 0
+  local missing <const> = 1 - bucket.available
+  local token = missing > 0 and missing / bucket.rate or self.token_at - now
   return math.max(token, self.open_at - now, seconds_until_quiet(self, now))
 end
 
@@ -102,7 +104,7 @@ end
 function destination:wait()
   local seconds = seconds_until_open(self)
   while seconds > 0 do
-    weir.sleep(seconds)
+    weir.sleep(math.max(seconds, SHORTEST))
     seconds = seconds_until_open(self)
   end
 end
@@ -113,7 +115,14 @@ function destination:try_start()
     return true
   end
   local now <const> = weir.now()
-  return self.open_at <= now and seconds_until_quiet(self, now) == 0 and self.bucket:try_take()
+  if self.open_at > now or seconds_until_quiet(self, now) > 0 then
+    return false
+  end
+  local taken, _, seconds = self.bucket:try_take()
+  if not taken then -- a matter of nanoseconds
+    self.token_at = now + math.max(seconds or 0, SHORTEST)
+  end
+  return taken
 end
 
 --- An attempt begins.

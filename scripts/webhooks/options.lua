@@ -26,9 +26,10 @@ receivers of its own on this machine.]]
 local epilog <const> = [[
 The id is sent as Idempotency-Key. Tried again, after a wait that doubles and is drawn at random:
 no answer, and the statuses 408, 425, 429 and 500 or more but 501. Retry-After of a 429 or 503
-holds the whole destination back. What waits for its next attempt holds no place and no
-connection. Three failures in a row slow a destination down to one attempt at a time, with pauses
-of up to 10 s; after --give-up of them the rest of its deliveries fail without an attempt.
+holds the whole destination back (one beyond 5 minutes is a failure). What waits for its next
+attempt holds no place and no connection. Three failures in a row slow a destination down to one
+attempt at a time, with pauses of up to 10 s; after --give-up of them the rest of its deliveries
+fail without an attempt.
 
 The journal says before each attempt what is sent, and after it what came of it. Every record is
 handed to the system at once, so whatever ends this process, --resume delivers the rest and

@@ -146,8 +146,10 @@ end
 ---@return string text for people, lines without a last newline
 function report:text()
   local lines, seconds = {}, self:seconds()
-  lines[1] = ("%d deliveries in %.2f s: %d delivered, %d failed"):format(self.read - self.bad - self.skipped, seconds,
-    self.delivered, self.failed)
+  local n <const> = self.read - self.bad - self.skipped
+  local left <const> = n - self.delivered - self.failed
+  lines[1] = ("%d deliveries in %.2f s: %d delivered, %d failed%s"):format(n, seconds, self.delivered, self.failed,
+    left > 0 and (", %d left"):format(left) or "")
   if self.bad > 0 then
     lines[#lines + 1] = ("  %d lines are no deliveries"):format(self.bad)
   end

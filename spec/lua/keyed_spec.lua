@@ -200,6 +200,17 @@ describe("weir.keyed", function()
       assert.equal(0, #buckets)
     end))
 
+    it("comes for a bucket when all of its limits are full again", helper.virtual(function()
+      local keyed = weir.keyed(function()
+        return weir.bucket { rate = 10, burst = 10, window = { n = 3, per = 60 } }
+      end, { idle = 1 })
+      keyed("a"):take(2)
+      weir.sleep(30)
+      assert.equal(1, #keyed)
+      weir.sleep(35)
+      assert.equal(0, #keyed)
+    end))
+
     it("costs each look-up no more than two looks", helper.virtual(function()
       local looks = 0
       local keyed = weir.keyed(function() return {} end, {

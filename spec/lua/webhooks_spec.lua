@@ -1,0 +1,210 @@
+-- webhooks_spec.lua - the parts of scripts/webhooks.lua that need no network: pacing, journal, lines.
+
+package.path = "scripts/?.lua;" .. package.path
+
+local delivery = require "webhooks.delivery"
+local destination = require "webhooks.destination"
+local helper = require "support.helper"
+local journal = require "webhooks.journal"
+local source = require "webhooks.source"
+local weir = require "weir"
+
+local function new_destination(options)
+  return destination.new("d", setmetatable(options or {}, { __index = {
+    rate = 10, burst = 5, per_host_limit = 20, give_up = 6,
+  } }))
+end
+
+-- Make `n` attempts, each as soon as it may begin, of so many seconds each. Returns when they began.
+local function attempts(to, n, seconds)
+  local began = {}
+  weir.scope(function(s)
+    for i = 1, n do
+      repeat to:wait() until to:try_start()
+      began[i] = weir.now()
+      to:enter()
+      s:spawn(function()
+        weir.sleep(type(seconds) == "function" and seconds(i) or seconds)
+        to:leave()
+      end)
+    end
+  end)
+  return began
+end
+
+-- A file with this text, removed when what is returned is closed.
+local function file_of(text)
+  local name = os.tmpname()
+  local file <close> = assert(io.open(name, "wb"))
+  file:write(text)
+  return setmetatable({ name = name }, { __close = function() os.remove(name) end })
+end
+
+local function content(name)
+  local file <close> = assert(io.open(name, "rb"))
+  return file:read("a")
+end
+
+describe("a destination", function()
+  it("gets a burst, then its rate", helper.virtual(function()
+    local began = attempts(new_destination(), 25, 0.01)
+    assert.is_true(began[5] == began[1])
+    assert.is_true(math.abs(began[25] - began[1] - 2) < 0.01)
+  end))
+
+  it("gets no more than rate + burst in a second, whenever what was sent arrives", helper.virtual(function()
+    local random = helper.random()
+    local took = {}
+    local began = attempts(new_destination { rate = 20 }, 300, function(i)
+      took[i] = random(1, 1000) / 1000
+      return took[i]
+    end)
+    local arrived = {} -- each at some time while its attempt lasts, the worst for a second that ends early
+    for i = 1, #began do arrived[i] = began[i] + took[i] * random(0, 1000) / 1000 end
+    table.sort(arrived)
+    for i = 1, #arrived - 25 do
+      assert.is_true(arrived[i + 25] - arrived[i] > 1)
+    end
+  end))
+
+  it("that asks for it is left alone", helper.virtual(function()
+    local to, start = new_destination(), weir.now()
+    to:hold(7)
+    to:hold(3)
+    attempts(to, 1, 0)
+    helper.elapsed(7, start)
+  end))
+
+  it("is slowed down by failures in a row, opened by a success, given up in the end", helper.virtual(function()
+    local to, start = new_destination(), weir.now()
+    for _ = 1, 2 do to:failed(weir.now(), "no") end
+    assert.equal(15, to.places)
+    attempts(to, 1, 0)
+    helper.elapsed(0, start)
+    to:failed(weir.now(), "no")
+    assert.equal(1, to.places)
+    to:wait()
+    helper.elapsed(0.5, start)
+    to:failed(weir.now(), "no")
+    to:wait()
+    helper.elapsed(1.5, start)
+    to:succeeded()
+    assert.equal(15, to.places)
+    for _ = 1, 6 do
+      to:wait()
+      to:failed(weir.now(), "no answer")
+    end
+    assert.equal("destination given up after 6 failures in a row: no answer", to.dead)
+    assert.is_true(to:try_start())
+  end))
+
+  it("learns nothing new from attempts that began before it was slowed down", helper.virtual(function()
+    local to, began = new_destination(), weir.now()
+    weir.sleep(1)
+    for _ = 1, 20 do to:failed(began, "timed out") end
+    assert.equal(3, to.failures)
+    assert.is_nil(to.dead)
+  end))
+
+  it("is forgotten when it is quiet and owes nothing", helper.virtual(function()
+    local to = new_destination()
+    assert.is_true(to:is_idle())
+    to:push(1)
+    assert.is_false(to:is_idle())
+    attempts(to, 1, 0)
+    assert.equal(1, to:pop())
+    assert.is_false(to:is_idle())
+    weir.sleep(1)
+    assert.is_true(to:is_idle())
+  end))
+
+  it("sends what has slept before what is new, in order", helper.virtual(function()
+    local to = new_destination()
+    for i = 1, 3 do to:push(i) end
+    assert.equal(1, to:pop())
+    to:push_again("a")
+    to:push_again("b")
+    assert.equal(4, to:size())
+    assert.same({ "a", "b", 2, 3 }, { to:pop(), to:pop(), to:pop(), to:pop() })
+    to:push(4)
+    assert.equal(4, to:pop())
+    assert.equal(0, to:size())
+  end))
+end)
+
+describe("the journal", function()
+  it("tells what is done, what was in flight, and what is cut", function()
+    local file <close> = file_of("")
+    do
+      local j <close> = assert(journal.open(file.name))
+      j:begin("a", 1)
+      j:finish("a", { ok = true, status = 200 }, 1)
+      j:begin("b/c", 1)
+      j:again("b/c", 1, "HTTP 503")
+      j:begin("d", 1)
+      j:begin("e", 1)
+      j:finish("e", { ok = false, message = "HTTP 404" }, 1)
+    end
+    local text <const> = content(file.name)
+    for cut = 0, 30 do
+      local torn <close> = file_of(text .. ('{"id":"d","delivered":200,"attempts":1}'):sub(1, cut))
+      do
+        local j <close> = assert(journal.open(torn.name, true))
+        assert.same({ a = true, e = true }, j.done)
+        assert.same({ 1, 1, 1 }, { j.delivered, j.failed, j.in_flight })
+        assert.equal(cut > 0 and 1 or 0, j.torn)
+        j:finish("d", { ok = true, status = 204 }, 2)
+      end
+      local j <close> = assert(journal.open(torn.name, true))
+      assert.is_true(j.done.d)
+      assert.equal(0, j.in_flight)
+    end
+  end)
+
+  it("is not written over", function()
+    local file <close> = file_of('{"id":"a","attempt":1}\n')
+    local j, why = journal.open(file.name)
+    assert.is_nil(j)
+    assert.is_truthy(why:find("--resume", 1, true))
+    assert.equal('{"id":"a","attempt":1}\n', content(file.name))
+  end)
+end)
+
+describe("a line", function()
+  it("has its JSON body sent as it stands", function()
+    local d = delivery.parse('{ "id": 7, "body" : {"a":[], "b":{}, "c":"}\\"],", "n":1.10} ,"url":"http://h:1/x"}')
+    assert.equal('{"a":[], "b":{}, "c":"}\\"],", "n":1.10}', d.body)
+    assert.equal("7", d.headers["idempotency-key"])
+    assert.equal("application/json", d.headers["content-type"])
+    assert.equal("http://h:1", d.destination)
+    assert.equal("text", delivery.parse('{"id":"a","url":"https://u:p@H/x","body":"text"}').body)
+    assert.equal("https://h", delivery.parse('{"id":"a","url":"https://u:p@H/x"}').destination)
+  end)
+
+  it("may have been a dead letter", function()
+    local text = '{"id":"a","url":"http://h/x","body":[ 1 ]}'
+    local answer = { message = "HTTP 500", status = 500 }
+    local letter = delivery.dead_letter(text, answer, 3)
+    assert.equal('{"id":"a","url":"http://h/x","body":[ 1 ],"error":"HTTP 500","status":500,"attempts":3}\n', letter)
+    assert.is_truthy(delivery.parse(letter))
+    assert.equal(letter, delivery.dead_letter(letter, answer, 3))
+    assert.equal('{"id":"a","url":"http://h/x","body":[ 1 ],"error":"no answer","attempts":1}\n',
+      delivery.dead_letter(letter, { message = "no answer" }, 1))
+  end)
+
+  it("is read again by its place, whatever the pieces are", helper.virtual(function()
+    local long = ("x"):rep(70000)
+    for _, tail in ipairs { "", "\n" } do
+      local text = "a\n\n" .. long .. "\nb" .. long .. long .. "\r\nlast" .. tail
+      local file <close> = file_of(text)
+      local from <close> = assert(source.open(file.name))
+      local got = {}
+      for line, place, number in from.next, from do
+        assert.equal(#got + 1, number)
+        assert.equal(line, from:again(place))
+        got[number] = line
+      end
+      assert.same({ "a", "", long, "b" .. long .. long .. "\r", "last" }, got)
+    end
+  end))
+end)
