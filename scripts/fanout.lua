@@ -23,13 +23,18 @@ local run = require "fanout.run"
 
 -- Fetch what the command line names, and say how it went. Returns the exit code.
 local function fetch_sources(given)
-  local pull, total = input.open(given.source)
+  local pull, total, is_typed = input.open(given.source)
+  given.is_typed = is_typed
   local results <close> = given.out and output.open(given.out) or nil
   local report = new_report(given.limit)
   local fine, problem = pcall(run, pull, total, given, report, results and function(record)
     results:write(record)
   end)
-  output.summarise(given, given.json and report:json(fine) or report:text(), problem)
+  local text = given.json and report:json(fine) or report:text()
+  if fine and report.finished == 0 and not given.json then
+    text = "no URL in " .. table.concat(given.source, ", ")
+  end
+  output.summarise(given, text, problem)
   if not fine then
     error(problem, 0)
   end

@@ -2,14 +2,15 @@
 --
 -- fetch(client, item, options, meter) never raises for what a server or the network does; it
 -- returns { status, bytes, attempts, error, message }, error being nil if all went well and
--- "line" if this is no URL: then nothing was sent. It raises `cancelled` alone (and what is a
--- fault of this program). `meter` counts the requests that are in flight right now: a URL that
--- waits for its next attempt is not.
+-- "line" if this is no URL: then nothing was sent. It raises `cancelled`, and a fanout.failure
+-- for what the client would refuse for any URL. `meter` counts the requests that are in flight
+-- right now: a URL that waits for its next attempt is not.
 -- The wait before attempt k is drawn from 0 to first * 2^(k-1) ("full jitter": what failed
 -- together does not come back together), and is never shorter than Retry-After.
 
 local weir = require "weir"
 
+local failure = require "fanout.failure"
 local retry = require "support.retry"
 
 local first_wait <const> = 0.1  -- seconds, doubled with each attempt
@@ -40,12 +41,14 @@ local function attempt(client, item, options, meter)
   local kind = weir.kind(answer)
   if kind == "network" or kind == "timeout" or kind == "protocol" then
     return nil, kind, (answer.message:gsub("^http:%w+: ", ""))
+  elseif kind ~= "misuse" then
+    error(answer, 0)
   end
-  local why = kind == "misuse" and answer.message:match("is not one that can be fetched: (.*)$")
-  if why then
-    return nil, "line", "no URL: " .. why
+  local why = answer.message:match("is not one that can be fetched: (.*)$")
+  if not why then
+    failure.raise(answer.message, 2)
   end
-  error(answer, 0)
+  return nil, "line", "no URL: " .. why
 end
 
 -- May another attempt follow this answer, or this failure?

@@ -80,14 +80,19 @@ local function reader(file, name)
 end
 
 -- The next pieces of standard input, if it is a pipe or a terminal and luv is there; nil if not.
+-- Returns the function that gives them, one that closes, and whether they are typed.
 local function stream_reader()
   local found, uv = pcall(require, "weir.luv")
   local kind = found and uv.guess_handle(0)
   if kind ~= "pipe" and kind ~= "tty" then
     return nil
   end
-  local handle = kind == "tty" and assert(uv.new_tty(0, true)) or assert(uv.new_pipe(false))
-  if kind == "pipe" then
+  local handle
+  if kind == "tty" then
+    handle = assert(uv.new_tty(0, true))
+    io.stderr:write("fanout.lua: one URL a line, Ctrl-D ends\n")
+  else
+    handle = assert(uv.new_pipe(false))
     assert(handle:open(0))
   end
   return function()
@@ -102,7 +107,7 @@ local function stream_reader()
       failure.raise("cannot read standard input: " .. why, 2)
     end
     return data
-  end, function() handle:close() end
+  end, function() handle:close() end, kind == "tty"
 end
 
 -- A file that can be read twice, and where it begins: `file` itself, or a copy.
@@ -111,7 +116,10 @@ local function twice(file, name)
   if start then
     return file, start
   end
-  local copy = assert(io.tmpfile())
+  local copy, problem = io.tmpfile()
+  if not copy then
+    failure.raise("cannot make a temporary file: " .. problem, 2)
+  end
   for data in reader(file, name) do
     local fine, why = copy:write(data)
     if not fine then
@@ -123,7 +131,7 @@ local function twice(file, name)
 end
 
 -- The items of a file or of standard input. Returns the function that gives them, their number if
--- it is known, and a function that closes.
+-- it is known, and whether they are typed.
 local function open_list(name)
   local title = name == "-" and "standard input" or name
   local file = io.stdin
@@ -134,9 +142,9 @@ local function open_list(name)
       failure.raise(why .. (why:find("No such file", 1, true) and " (a URL begins with http:// or https://)" or ""), 2)
     end
   end
-  local read, close, total
+  local read, close, is_typed, total
   if name == "-" and not file:seek("cur", 0) then
-    read, close = stream_reader()
+    read, close, is_typed = stream_reader()
   end
   if not read then
     local source, start = twice(file, title)
@@ -160,7 +168,7 @@ local function open_list(name)
     end
     close()
     return nil
-  end, total
+  end, total, is_typed
 end
 
 local function one(i, url)
@@ -175,16 +183,22 @@ end
 ---@param sources string[] URLs, names of files, "-"
 ---@return fun(): table? pull the next item, or nil at the end; may wait
 ---@return integer? total number of items, nil if it will only be known at the end
+---@return boolean is_typed are some typed on a terminal while they are fetched?
 function input.open(sources)
-  local parts, total = {}, 0
+  local parts, total, is_typed, seen = {}, 0, false, false
   for i, source in ipairs(sources) do
-    local n
+    local n, typed
+    if source == "-" and seen then
+      failure.raise("standard input can be a SOURCE once", 2)
+    end
+    seen = seen or source == "-"
     if source:find("://", 1, true) then
       parts[i], n = one(i, source), 1
     else
-      parts[i], n = open_list(source)
+      parts[i], n, typed = open_list(source)
     end
     total = total and n and total + n
+    is_typed = is_typed or typed == true
   end
   local current = 1
   return function()
@@ -197,7 +211,7 @@ function input.open(sources)
       current = current + 1
     end
     return nil
-  end, total
+  end, total, is_typed
 end
 
 return input

@@ -36,8 +36,13 @@ Exit code: 0 all went well, 1 some failed, 2 wrong usage or a file that cannot b
 written, 130 interrupted, 141 the reader of standard output went away. The results of what had
 finished are complete in any case.]]
 
+local by_client <const> = { ["content-length"] = true, ["transfer-encoding"] = true } -- follow from the body
+
 local function header(text)
   local name, value = text:match("^([%w!#$%%&'*+.^_`|~-]+):[ \t]*(.-)[ \t]*$")
+  if name and by_client[name:lower()] then
+    return nil, ("--header: %s follows from --data and cannot be set"):format(name)
+  end
   if name and not value:find("[%c]") then
     return { name:lower(), value }
   end
@@ -45,10 +50,10 @@ local function header(text)
 end
 
 local function method(text)
-  if text:find("^%u+$") then
+  if text:find("^%u+$") and text ~= "CONNECT" then
     return text
   end
-  return nil, ("--method: expected a word in capitals, got '%s'"):format(text)
+  return nil, ("--method: expected a word in capitals other than CONNECT, got '%s'"):format(text)
 end
 
 local function data(text)
@@ -120,6 +125,9 @@ function options.parse(line)
   given.timeout = given.timeout or 30
   given.retries = given.retries or 3
   given.method = given.method or (given.data and "POST" or "GET")
+  if given.method == "HEAD" and given.data then
+    return nil, "fanout.lua: --method HEAD takes no --data"
+  end
   if #given.source > 0 and given.demo then
     return nil, "fanout.lua: --demo takes no SOURCE"
   end

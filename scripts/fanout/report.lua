@@ -1,7 +1,7 @@
 -- fanout.report - what a run came to: counts, times, and what Little's law makes of them.
 --
--- A report takes records as they finish (add) and measures how many requests are in flight
--- (enter, leave). Little's law, L = X * W: with L URLs always in work, each for W seconds, X
+-- A report takes records as they finish (add), from start to stop, and measures how many requests
+-- are in flight (enter, leave). Little's law, L = X * W: with L URLs always in work, each for W seconds, X
 -- of them finish in a second. It holds while there is enough to do, so what it predicts is set
 -- beside what was measured until the source was empty (drained); the last few are left out.
 
@@ -18,6 +18,11 @@ function report.new(limit)
     finished = 0, failed = 0, bytes = 0, attempts = 0, retried = 0, kinds = {}, classes = {}, busy = 0, times = {},
     examples = {}, in_flight = 0, peak = 0, steady = nil,
   }, report)
+end
+
+-- Time begins now, not when this was made.
+function report:start()
+  self.began = weir.now()
 end
 
 function report:enter()
@@ -51,9 +56,7 @@ function report:add(record)
   if record.error then
     self.failed = self.failed + 1
     bump(self.kinds, record.error)
-    if not self.examples[record.error] then
-      self.examples[record.error] = report.describe(record)
-    end
+    self.examples[record.error] = self.examples[record.error] or report.describe(record)
   end
   if record.status then
     bump(self.classes, ("%dxx"):format(record.status // 100))
@@ -69,9 +72,9 @@ function report:drained()
   self.steady = self.steady or { finished = #self.times, busy = self.busy, seconds = weir.now() - self.began }
 end
 
--- No more will come. Idempotent.
+-- No more will come.
 function report:stop()
-  self.ended = self.ended or weir.now()
+  self.ended = weir.now()
 end
 
 local function quantile(sorted, share)
@@ -83,7 +86,7 @@ end
 function report:figures()
   local sorted = table.move(self.times, 1, #self.times, 1, {})
   table.sort(sorted)
-  local seconds <const> = math.max((self.ended or weir.now()) - self.began, 1e-9)
+  local seconds <const> = math.max(self.ended - self.began, 1e-9)
   local mean <const> = self.busy / math.max(1, #sorted)
   local steady = self.steady
   if not steady or steady.seconds <= 0 or steady.finished < self.limit then
@@ -162,7 +165,9 @@ function report:text()
     line("retries", "%s needed %d further attempt%s", urls(self.retried), self.attempts - #self.times,
       self.attempts - #self.times == 1 and "" or "s")
   end
-  if #self.times > 0 then
+  if #self.times == 1 then
+    line("time", "%.1f ms", f.max)
+  elseif #self.times > 1 then
     line("time", "p50 %.1f ms, p95 %.1f ms, p99 %.1f ms, longest %.1f ms", f.p50, f.p95, f.p99, f.max)
     line("rate", f.urls < 10 and "%.1f URLs/s, %.1f requests/s" or "%.0f URLs/s, %.0f requests/s", f.urls, f.requests)
     line("in flight", "%d requests at most, %.1f URLs in work on average", self.peak, f.in_work)
@@ -182,20 +187,42 @@ local function round(x, decimals)
   return math.tointeger(rounded) or rounded
 end
 
+-- Counts as the fields of an object.
+local function counted(counts)
+  local fields = {}
+  for i, key in ipairs(by_count(counts)) do
+    fields[i] = { key, counts[key] }
+  end
+  return fields
+end
+
+-- A list of { key, value } as a JSON object in that order; a table for a value is such a list.
+local function object(fields)
+  local words = {}
+  for i, field in ipairs(fields) do
+    local value <const> = type(field[2]) == "table" and object(field[2]) or json.encode(field[2])
+    words[i] = json.encode(field[1]) .. ":" .. value
+  end
+  return "{" .. table.concat(words, ",") .. "}"
+end
+
 ---@param is_complete boolean did the run come to its end?
 ---@return string json one object on one line: milliseconds and seconds to three decimals, rates to one
 function report:json(is_complete)
   local f <const> = self:figures()
-  return json.encode {
-    complete = is_complete, limit = self.limit < math.huge and self.limit or nil,
-    urls = self.finished, ok = self.finished - self.failed, failed = self.failed,
-    failed_by_kind = self.kinds, status_classes = self.classes,
-    bytes = self.bytes, attempts = self.attempts, retried = self.retried, seconds = round(f.seconds, 3),
-    ms = { mean = round(f.mean, 3), p50 = round(f.p50, 3), p95 = round(f.p95, 3), p99 = round(f.p99, 3),
-      max = round(f.max, 3) },
-    urls_per_second = round(f.urls, 1), requests_per_second = round(f.requests, 1), in_flight_peak = self.peak,
-    little = f.steady and { predicted_per_second = round(f.steady.predicted, 1),
-      measured_per_second = round(f.steady.measured, 1) },
+  local steady <const> = f.steady
+  return object {
+    { "complete", is_complete }, { "limit", self.limit < math.huge and self.limit or json.null },
+    { "urls", self.finished }, { "ok", self.finished - self.failed }, { "failed", self.failed },
+    { "failed_by_kind", counted(self.kinds) }, { "status_classes", counted(self.classes) },
+    { "bytes", self.bytes }, { "attempts", self.attempts }, { "retried", self.retried },
+    { "seconds", round(f.seconds, 3) },
+    { "ms", { { "mean", round(f.mean, 3) }, { "p50", round(f.p50, 3) }, { "p95", round(f.p95, 3) },
+      { "p99", round(f.p99, 3) }, { "max", round(f.max, 3) } } },
+    { "urls_per_second", round(f.urls, 1) }, { "requests_per_second", round(f.requests, 1) },
+    { "in_flight_peak", self.peak },
+    { "little", steady and { { "predicted_per_second", round(steady.predicted, 1) },
+      { "measured_per_second", round(steady.measured, 1) } } or json.null },
   }
 end
 

@@ -16,6 +16,7 @@ local describe = require "fanout.report".describe
 local terminal = require "support.terminal"
 
 local REDRAW <const> = 0.25   -- seconds; a bar on a terminal moves on when nothing finishes
+local TURN <const> = 1e-9     -- seconds; the clock is read again, after what was done before blocked it
 local COMPLAINTS <const> = 20 -- lines that are no URLs and are named; all are counted
 local SHOWN <const> = 200     -- bytes of such a line
 
@@ -38,9 +39,9 @@ local function refused(item)
 end
 
 -- The progress line there is to be, if any, and whether it is redrawn in place. It keeps away from
--- a terminal that shows the results.
+-- a terminal that shows the results, or what is typed.
 local function open_progress(options, total)
-  if options.quiet or (options.out == "-" and terminal.is(1)) then
+  if options.quiet or (options.out == "-" and terminal.is(1)) or options.is_typed then
     return nil, false
   end
   local is_drawn = terminal.is(2)
@@ -102,6 +103,8 @@ local function run(pull, total, options, report, sink)
   end
 
   local _ <close> = setmetatable({}, { __close = function() report:stop() end })
+  weir.sleep(TURN)
+  report:start()
   local function all()
     weir.each(function()
       local item = pull()

@@ -48,6 +48,14 @@ run 2 --out "$dir/missing/results" "$base/item/1"
 has err '--out: '
 run 2 --header nonsense "$base/item/1"
 has err "'Name: value'"
+run 2 --header 'content-length: 1' "$base/item/1"
+has err 'follows from --data'
+run 2 - -
+has err 'once'
+run 2 --method CONNECT "$base/item/1"
+has err 'other than CONNECT'
+run 2 --method HEAD --data x "$base/item/1"
+has err 'takes no --data'
 run 2 "$dir"
 has err 'Is a directory'
 
@@ -132,7 +140,7 @@ run 0 --quiet "$base/item/1"
 [ ! -s "$dir/out" ] && [ ! -s "$dir/err" ] || fail "--quiet is not quiet"
 : >"$dir/empty"
 run 0 "$dir/empty"
-has out '0 URLs in'
+has out '^fanout.lua: no URL in '
 
 # --- a slow one is given up, the first failure stops the rest ------------------------------------
 run 1 --fail-fast --limit 1 --retries 0 --out "$dir/results" "$base/nowhere" "$base/item/1"
