@@ -208,6 +208,8 @@ uint32_t lcheck_count(lua_State *L, int index, const char *op, const char *name)
 uint64_t lcheck_seconds(lua_State *L, int index, const char *op, const char *name);
 /* A timeout: nil or none is FOREVER; a number, or a table whose field `field` is one. */
 uint64_t lcheck_timeout(lua_State *L, int index, const char *op, const char *field);
+/* The same where `timeout` is all that a table may hold. */
+uint64_t lcheck_only_timeout(lua_State *L, int index, const char *op);
 /* The table at `index` has only the string keys in `allowed` (NULL-terminated). */
 void lcheck_options(lua_State *L, int index, const char *op, const char *const *allowed);
 double lseconds(uint64_t ns);
@@ -269,8 +271,7 @@ void lwait_push_waits(lua_State *L, ltask *t);
 int lwait_raise_stuck(lua_State *L, lcontext *ctx, weir_graph *g);
 void lwait_open(lua_State *L);
 
-/* --- lbody.c, lstory.c, ltask.c
- * ------------------------------------------------------------------------ */
+/* --- lbody.c, lstory.c, ltask.c --- */
 static inline ltask *ltask_current(const lcontext *ctx)
 {
     return (ltask *)(void *)weir_current(ctx->rt);

@@ -153,8 +153,7 @@ static uint64_t api_check_timeout(lua_State *L, int index, const char *op, const
     return weir_after(here(L)->rt, lcheck_timeout(L, index, op, field));
 }
 
-/* --- ends
- * ----------------------------------------------------------------------------------------- */
+/* --- ends --- */
 
 static void api_at_end(lua_State *L, weir_runtime *rt, void (*close)(void *data), void *data)
 {

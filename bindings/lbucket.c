@@ -365,7 +365,7 @@ static int drained(lua_State *L, int status, lua_KContext kctx)
 static int bucket_drain(lua_State *L)
 {
     lbucket *b = lbucket_check(L, "bucket:drain");
-    uint64_t timeout = lcheck_timeout(L, 2, "bucket:drain", "timeout");
+    uint64_t timeout = lcheck_only_timeout(L, 2, "bucket:drain");
     ltask *t = lwait_enter(L, b->ctx, "bucket:drain");
     weir_rate_drain(&b->rate, &t->task.wait, weir_after(b->ctx->rt, timeout));
     return lwait_park(L, t, drained, 0);

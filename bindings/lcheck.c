@@ -86,6 +86,14 @@ uint64_t lcheck_seconds(lua_State *L, int index, const char *op, const char *nam
     return s >= 9e9 ? WEIR_FOREVER : (uint64_t)llround(s * 1e9);
 }
 
+uint64_t lcheck_only_timeout(lua_State *L, int index, const char *op)
+{
+    static const char *const allowed[] = {"timeout", NULL};
+    if (lua_type(L, index) == LUA_TTABLE)
+        lcheck_options(L, index, op, allowed);
+    return lcheck_timeout(L, index, op, "timeout");
+}
+
 uint64_t lcheck_timeout(lua_State *L, int index, const char *op, const char *field)
 {
     if (lua_isnoneornil(L, index))

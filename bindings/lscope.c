@@ -205,14 +205,13 @@ int lscope_run(lua_State *L)
     return scoped(L, "weir.run", 1, WEIR_FOREVER, 0, 0, 0, 0);
 }
 
-static const char *const scope_options[] = {"timeout", "deadline", "name", "collect", NULL};
+static const char *const scope_options[] = {"timeout", "deadline", "name", NULL};
 
 /* weir.scope([opts,] fn) -> what fn(scope) returns, once all its children have ended. */
 static int core_scope(lua_State *L)
 {
     lcontext *ctx = lcontext_here(L);
     uint64_t timeout = WEIR_FOREVER;
-    int collect = 0;
     ltask *t = spent(L, "weir.scope");
     if (t != NULL)
         return lwait_again(L, t, "weir.scope", core_scope);
@@ -229,10 +228,19 @@ static int core_scope(lua_State *L)
         if (left < timeout)
             timeout = left;
     }
-    lua_getfield(L, 1, "collect");
-    collect = lua_toboolean(L, -1);
     lua_settop(L, 2);
-    return scoped(L, "weir.scope", 2, timeout, 0, 1, collect, 1);
+    return scoped(L, "weir.scope", 2, timeout, 0, 1, 0, 1);
+}
+
+/* core.collect(fn): a scope for the combinators. A child's failure is claimed, and next_ended gives
+ * the children in the order they end. */
+static int core_collect(lua_State *L)
+{
+    ltask *t = spent(L, "weir.scope");
+    if (t != NULL)
+        return lwait_again(L, t, "weir.scope", core_collect);
+    lua_settop(L, 1);
+    return scoped(L, "weir.scope", 1, WEIR_FOREVER, 0, 1, 1, 0);
 }
 
 /* weir.timeout(seconds, fn, ...) -> what fn returns, or `timeout`. */
@@ -316,8 +324,8 @@ static int scope_spawn(lua_State *L)
     return rc == 0 ? 1 : ltask_refused(L, "scope:spawn", rc, &s->scope);
 }
 
-/* scope:spawn for the Lua half: the task was spawned where the library was called. */
-static int scope_spawn_for_caller(lua_State *L)
+/* core.spawn_for_caller(scope, fn, ...) -> task, spawned where the library was called. */
+static int core_spawn_for_caller(lua_State *L)
 {
     check_open(L, "scope:spawn")->ctx->for_caller = 1;
     return scope_spawn(L);
@@ -347,7 +355,7 @@ static int joined(lua_State *L, int status, lua_KContext kctx)
 static int scope_join(lua_State *L)
 {
     lscope *s = check_open(L, "scope:join");
-    uint64_t timeout = lcheck_timeout(L, 2, "scope:join", "timeout");
+    uint64_t timeout = lcheck_only_timeout(L, 2, "scope:join");
     ltask *t = lwait_enter(L, s->ctx, "scope:join");
     weir_scope_join(s->ctx->rt, &s->scope, &t->task.wait, 1, weir_after(s->ctx->rt, timeout));
     return lwait_park(L, t, joined, 0);
@@ -455,8 +463,8 @@ static int next_came(lua_State *L, int status, lua_KContext kctx)
     return s->n_queued > 0 ? take_next(L, s) : 0;
 }
 
-/* scope:next() -> the child that ended next, each once; nil when there is none left. */
-static int scope_next(lua_State *L)
+/* core.next_ended(scope) -> the child that ended next, each once; nil when there is none left. */
+static int core_next_ended(lua_State *L)
 {
     lscope *s = check_open(L, "scope:next");
     if (!s->collect || s->next != NULL)
@@ -505,14 +513,17 @@ static int scope_tostring(lua_State *L)
     return 1;
 }
 
-static const luaL_Reg functions[] = {
-    {"scope", core_scope}, {"timeout", core_timeout}, {"shield", core_shield}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"scope", core_scope},
+                                     {"timeout", core_timeout},
+                                     {"shield", core_shield},
+                                     {"collect", core_collect},
+                                     {"next_ended", core_next_ended},
+                                     {"spawn_for_caller", core_spawn_for_caller},
+                                     {NULL, NULL}};
 static const luaL_Reg methods[] = {{"spawn", scope_spawn},
-                                   {"spawn_for_caller", scope_spawn_for_caller},
                                    {"cancel", scope_cancel},
                                    {"join", scope_join},
                                    {"settle", scope_settle},
-                                   {"next", scope_next},
                                    {NULL, NULL}};
 static const luaL_Reg meta[] = {
     {"__index", scope_index}, {"__tostring", scope_tostring}, {NULL, NULL}};

@@ -299,7 +299,9 @@ static int semaphore_try_acquire(lua_State *L)
     static const char op[] = "semaphore:try_acquire";
     lsem *s = lsem_check(L, LTYPE_SEMAPHORE, op);
     uint32_t n = lua_isnoneornil(L, 2) ? 1 : lcheck_count(L, 2, op, "n");
-    ltask *t = lwait_task(L, lcontext_here(L), op);
+    ltask *t = ltask_current(s->ctx);
+    if (t == NULL)
+        lwait_task(L, s->ctx, op); /* raises; it never waits, so any coroutine of a task will do */
     weir_permit *permit = NULL;
     lpermit *p = lpermit_push(L, 1, n);
     int rc = weir_semaphore_try(&s->sem, &t->task, n, &permit);
@@ -314,8 +316,7 @@ static int semaphore_try_acquire(lua_State *L)
     return 2;
 }
 
-/* --- with
- * ------------------------------------------------------------------------------------------ */
+/* --- with --- */
 
 /* The body has ended. Stack: handler, results or error. */
 static int with_ended(lua_State *L, int status, lua_KContext permit)
@@ -410,8 +411,7 @@ static int semaphore_with_n(lua_State *L)
     return with(L, object, n, "semaphore:with_n");
 }
 
-/* --- ends
- * ------------------------------------------------------------------------------------------- */
+/* --- ends --- */
 
 /* semaphore:close([reason]): waiters and later calls get `closed`; permits that are out may come
  * back. */
@@ -444,7 +444,7 @@ static int waited(lua_State *L, int status, lua_KContext kctx)
 int lsem_wait(lua_State *L, lsem *s, const char *op, lua_CFunction self, int is_over,
               void (*begin)(weir_semaphore *, weir_waiter *, uint64_t))
 {
-    uint64_t timeout = lcheck_timeout(L, 2, op, "timeout");
+    uint64_t timeout = lcheck_only_timeout(L, 2, op);
     ltask *t = lwait_task(L, s->ctx, op);
     if (is_over)
         return lwait_spend(L, t) ? lwait_again(L, t, op, self) : 0;
@@ -460,7 +460,7 @@ static int semaphore_drain(lua_State *L)
     static const char op[] = "semaphore:drain";
     lsem *s = lsem_check(L, LTYPE_SEMAPHORE, op);
     int is_back = s->sem.available == s->sem.capacity;
-    lcheck_timeout(L, 2, op, "timeout");
+    lcheck_only_timeout(L, 2, op);
     lwait_task(L, s->ctx, op);
     if (is_back)
         s->sem.draining = 1;

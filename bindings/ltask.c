@@ -3,6 +3,9 @@
 
 #include "context.h"
 
+static const char *const states[] = {"pending", "running", "waiting",
+                                     "done",    "failed",  "cancelled"};
+
 int ltask_push_values(lua_State *L, int index, ltask *t)
 {
     int n = t->n_values;
@@ -103,8 +106,11 @@ static int push_outcome(lua_State *L, ltask *t, int protect)
 /* false and a `timeout` for pawait, or raise it. */
 static int timed_out(lua_State *L, int protect)
 {
+    ltask *t = lua_touserdata(L, 1);
+    ltask_push_name(L, t);
     lua_pushboolean(L, 0);
-    lerror_push(L, "timeout", protect ? "task:pawait" : "task:await", "timed out");
+    lerror_push(L, "timeout", protect ? "task:pawait" : "task:await", "timed out; %s is %s",
+                lua_tostring(L, -2), states[t->task.state]);
     return protect ? 2 : lua_error(L);
 }
 
@@ -133,7 +139,7 @@ static int await(lua_State *L, const char *op, int protect)
 {
     lcontext *ctx = lcontext_here(L);
     ltask *t = lcheck_object(L, 1, LTYPE_TASK, op);
-    uint64_t timeout = lcheck_timeout(L, 2, op, "timeout");
+    uint64_t timeout = lcheck_only_timeout(L, 2, op);
     ltask *self = lwait_task(L, ctx, op);
     lua_settop(L, 1);
     if (weir_task_has_ended(&t->task)) {
@@ -173,9 +179,6 @@ static int task_cancel(lua_State *L)
     lua_pushboolean(L, lscope_cancel(L, t->ctx, &t->task.scope, 2));
     return 1;
 }
-
-static const char *const states[] = {"pending", "running", "waiting",
-                                     "done",    "failed",  "cancelled"};
 
 static int task_index(lua_State *L)
 {

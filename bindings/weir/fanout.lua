@@ -57,9 +57,9 @@ end
 
 local function spawn(scope, element)
   if core.is_task(element) then
-    return scope:spawn_for_caller(follow, element)
+    return core.spawn_for_caller(scope, follow, element)
   end
-  return scope:spawn_for_caller(element)
+  return core.spawn_for_caller(scope, element)
 end
 
 local function join(tasks)
@@ -132,7 +132,7 @@ function fanout.all(list)
 
     local _ <close> = take_over(tasks)
     for i = 1, n do
-      children[i] = scope:spawn_for_caller(run, i)
+      children[i] = core.spawn_for_caller(scope, run, i)
     end
     if tasks then
       scope:join()
@@ -167,10 +167,10 @@ end
 ---@return any ...
 function fanout.race(list)
   local elements, tasks = check_elements(list, "weir.race", 1)
-  return core.scope(collecting, function(scope)
+  return core.collect(function(scope)
     local _ <close> = take_over(tasks)
     spawn_all(scope, elements)
-    local outcome = table.pack(scope:next():pawait())
+    local outcome = table.pack(core.next_ended(scope):pawait())
     if outcome[1] then
       scope:cancel(unneeded)
     end
@@ -193,11 +193,11 @@ end
 function fanout.any(list)
   local op <const> = "weir.any"
   local elements, tasks = check_elements(list, op, 1)
-  return core.scope(collecting, function(scope)
+  return core.collect(function(scope)
     local _ <close> = take_over(tasks)
     spawn_all(scope, elements)
     local errors = { n = 0 }
-    for child in scope.next, scope do
+    for child in core.next_ended, scope do
       local outcome = table.pack(child:pawait())
       if outcome[1] then
         scope:cancel(unneeded)
@@ -226,11 +226,11 @@ function fanout.quorum(n, list)
     error(core.error("impossible", op, ("%d of %d wanted"):format(n, elements.n)), 0)
   end
   local values, succeeded = {}, {}
-  core.scope(collecting, function(scope)
+  core.collect(function(scope)
     local _ <close> = take_over(tasks)
     local index = spawn_all(scope, elements)
     local errors = { n = 0 }
-    for child in scope.next, scope do
+    for child in core.next_ended, scope do
       local i = index[child]
       local ok, value = child:pawait()
       if ok then
@@ -275,11 +275,11 @@ function fanout.iter(list)
   local charge = take_over(tasks)
   local owner = core.spawn(function()
     local _ <close> = charge
-    core.scope(collecting, function(inner)
+    core.collect(function(inner)
       index = spawn_all(inner, elements)
       scope = inner
       inner:join()
-      for child in inner.next, inner do
+      for child in core.next_ended, inner do
         rest[#rest + 1] = child
       end
       ended = true
@@ -291,7 +291,7 @@ function fanout.iter(list)
       core.checkpoint()
     end
     if first > #rest and not ended then
-      local child = scope:next()
+      local child = core.next_ended(scope)
       if child or not ended then
         return child
       end

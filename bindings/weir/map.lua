@@ -80,7 +80,7 @@ end
 -- Start one more worker.
 local function grow(job)
   job.workers = job.workers + 1
-  job.scope:spawn_for_caller(job.work, job)
+  core.spawn_for_caller(job.scope, job.work, job)
 end
 
 -- `run` in a slot of the job's limit. When the limit was resized there are too few workers for

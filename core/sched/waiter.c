@@ -129,8 +129,8 @@ static void nothing(weir_runtime *rt, weir_waiter *w)
     (void)w;
 }
 
-static const weir_wait_ops sleep_ops = {"sleep", nothing, nothing, NULL, NULL};
-static const weir_wait_ops yield_ops = {"checkpoint", nothing, nothing, NULL, NULL};
+static const weir_wait_ops sleep_ops = {"weir.sleep", nothing, nothing, NULL, NULL};
+static const weir_wait_ops yield_ops = {"weir.checkpoint", nothing, nothing, NULL, NULL};
 
 void weir_sleep_until(weir_runtime *rt, weir_waiter *w, uint64_t deadline)
 {
