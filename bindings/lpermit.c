@@ -14,14 +14,14 @@ struct lpermit {
     uint32_t n;
 };
 
-lpermit *lpermit_push(lua_State *L, int index, uint32_t n)
+lpermit *lpermit_push(lua_State *L, const lbox *box, int index, uint32_t n)
 {
     index = lua_absindex(L, index);
     lpermit *p = lua_newuserdatauv(L, sizeof *p, 1);
     p->permit = NULL;
     p->generation = 0;
     p->n = n;
-    lcontext_set_type(L, lbox_here(L), LTYPE_PERMIT);
+    lcontext_set_type(L, box, LTYPE_PERMIT);
     lua_pushvalue(L, index);
     lua_setiuservalue(L, -2, 1);
     return p;
@@ -45,12 +45,14 @@ static int is_held(lua_State *L, int index, const lpermit *p)
 /* The permit at `index`, held by the running task, or misuse. */
 static lpermit *check_mine(lua_State *L, int index, const char *op)
 {
-    lpermit *p = ltest_object(L, index, lbox_here(L), LTYPE_PERMIT);
+    const lbox *box = lbox_here(L);
+    lpermit *p = ltest_object(L, index, box, LTYPE_PERMIT);
     if (p == NULL)
         lcheck_fail(L, op, index == 1 ? "self" : "other", "a permit", index);
     if (!is_held(L, index, p))
         lerror_raise(L, "misuse", op, "the permit was released already");
-    weir_task *t = weir_current(lcontext_here(L)->rt);
+    lcontext *ctx = box->current != NULL ? box->current : lcontext_here(L); /* raises */
+    weir_task *t = weir_current(ctx->rt);
     if (p->permit->hold.holder != t) {
         ltask *holder = (ltask *)(void *)p->permit->hold.holder;
         if (holder == NULL)
@@ -106,7 +108,7 @@ static int permit_split(lua_State *L)
         return lerror_raise(L, "misuse", op, "'n' must be less than the permit's own %I, got %I",
                             (lua_Integer)p->n, (lua_Integer)n);
     lua_getiuservalue(L, 1, 1);
-    lpermit *q = lpermit_push(L, -1, n);
+    lpermit *q = lpermit_push(L, lbox_here(L), -1, n);
     if (weir_permit_split(p->permit, n, &part) != 0)
         return luaL_error(L, "not enough memory");
     p->n -= n;
@@ -129,9 +131,9 @@ static int permit_merge(lua_State *L)
 
 static int permit_index(lua_State *L)
 {
-    lpermit *p = lua_touserdata(L, 1);
     if (lcontext_push_method(L) != LUA_TNIL)
         return 1;
+    lpermit *p = lua_touserdata(L, 1);
     const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
     if (strcmp(key, "n") == 0)
         lua_pushinteger(L, p->n);

@@ -1,7 +1,7 @@
-/* bindings/lsemaphore.c - weir.semaphore: what waits, and what ends it.
+/* bindings/lsemaphore.c - weir.semaphore: the object, with(), and what ends it.
  *
- * with() keeps its permit in the continuation's context and allocates nothing; acquire() makes
- * the permit's userdata (lpermit.c) before it asks, so that a grant always has where to go.
+ * with() keeps its permit in the continuation's context and allocates nothing; acquire() is in
+ * lacquire.c, the permit that it gives in lpermit.c.
  * A limit is the same object under another type: lsemaphore.h has what llimit.c takes from here.
  */
 #include <string.h>
@@ -153,8 +153,7 @@ void lsem_push_stats(lua_State *L, const weir_semaphore *s)
     lua_setfield(L, -2, "hold");
 }
 
-/* --- acquire ------------------------------------------------------------------------------------
- */
+/* --- refusals --- */
 
 int lsem_refused(lua_State *L, const weir_semaphore *s, int rc, uint32_t n, const char *op)
 {
@@ -180,8 +179,7 @@ int lsem_refused(lua_State *L, const weir_semaphore *s, int rc, uint32_t n, cons
     return lua_error(L);
 }
 
-/* As lwait_outcome, with the semaphore's name and the reason of its close. Semaphore at 1. */
-static void outcome(lua_State *L, lcontext *ctx)
+void lsem_outcome(lua_State *L, lcontext *ctx)
 {
     const weir_waiter *w = &ltask_current(ctx)->task.wait;
     if (w->status == WEIR_GRANTED)
@@ -200,15 +198,6 @@ static void outcome(lua_State *L, lcontext *ctx)
     lwait_outcome(L, ctx);
 }
 
-static int acquired(lua_State *L, int status, lua_KContext kctx)
-{
-    (void)status;
-    (void)kctx;
-    outcome(L, lcontext_here(L));
-    lua_settop(L, 4);
-    return 1; /* the permit, on top since before the wait */
-}
-
 int32_t lsem_check_priority(lua_State *L, int index, const weir_semaphore *s, const char *op)
 {
     if (lua_isnil(L, index))
@@ -224,96 +213,6 @@ int32_t lsem_check_priority(lua_State *L, int index, const weir_semaphore *s, co
                      "'priority' needs order = \"priority\", this one is first "
                      "come, first served");
     return (int32_t)p;
-}
-
-/* Stack: semaphore, n, options. */
-static int acquire_now(lua_State *L, int status, lua_KContext kctx)
-{
-    static const char op[] = "semaphore:acquire";
-    lcontext *ctx = lcontext_here(L);
-    weir_permit *permit = NULL;
-    int32_t priority = 0;
-    (void)kctx;
-    if (status == LUA_YIELD)
-        lwait_outcome(L, ctx);
-    lsem *s = of_userdata(L, 1, op);
-    uint32_t n = (uint32_t)lua_tointeger(L, 2);
-    ltask *t = lwait_task(L, ctx, op);
-    uint64_t timeout = lcheck_timeout(L, 3, op, "timeout");
-    if (lua_istable(L, 3)) {
-        lua_getfield(L, 3, "priority");
-        priority = lsem_check_priority(L, 4, &s->sem, op);
-    }
-    lua_settop(L, 3);
-    lpermit *p = lpermit_push(L, 1, n);
-    int rc = weir_semaphore_take_ranked(&s->sem, &t->task, n, priority, &permit);
-    if (rc == 0) {
-        lpermit_take(p, permit);
-        return 1;
-    }
-    if (rc != WEIR_EBUSY)
-        return lsem_refused(L, &s->sem, rc, n, op);
-    lwait_enter(L, ctx, op);
-    if (timeout == 0) {
-        s->sem.stats.timeouts++;
-        return lerror_raise(L, "timeout", op, "no permit is free");
-    }
-    rc = weir_semaphore_acquire_ranked(&s->sem, &t->task, n, priority, &t->task.wait,
-                                       weir_after(ctx->rt, timeout), &permit);
-    if (rc != 0)
-        return lsem_refused(L, &s->sem, rc, n, op);
-    lpermit_take(p, permit);
-    return lwait_park(L, t, acquired, 0);
-}
-
-static const char *const acquire_options[] = {"timeout", "priority", NULL};
-
-/* semaphore:acquire([n,] [{timeout=, priority=}]) -> permit */
-static int semaphore_acquire(lua_State *L)
-{
-    static const char op[] = "semaphore:acquire";
-    lsem_check(L, LTYPE_SEMAPHORE, op);
-    if (lua_type(L, 2) == LUA_TTABLE) {
-        lua_pushinteger(L, 1);
-        lua_insert(L, 2);
-    } else if (lua_isnoneornil(L, 2)) {
-        lua_settop(L, 3);
-        lua_pushinteger(L, 1);
-        lua_replace(L, 2);
-    }
-    lua_settop(L, 3);
-    lcheck_count(L, 2, op, "n");
-    if (!lua_isnil(L, 3)) {
-        lcheck_options(L, 3, op, acquire_options);
-        lcheck_timeout(L, 3, op, "timeout");
-    }
-    ltask *t = lwait_task(L, lcontext_here(L), op);
-    if (lwait_spend(L, t))
-        return lwait_yield(L, t, op, acquire_now, 0);
-    return acquire_now(L, LUA_OK, 0);
-}
-
-/* semaphore:try_acquire([n]) -> permit, or false and "busy", "impossible" or "closed" */
-static int semaphore_try_acquire(lua_State *L)
-{
-    static const char op[] = "semaphore:try_acquire";
-    lsem *s = lsem_check(L, LTYPE_SEMAPHORE, op);
-    uint32_t n = lua_isnoneornil(L, 2) ? 1 : lcheck_count(L, 2, op, "n");
-    ltask *t = ltask_current(s->ctx);
-    if (t == NULL)
-        lwait_task(L, s->ctx, op); /* raises; it never waits, so any coroutine of a task will do */
-    weir_permit *permit = NULL;
-    lpermit *p = lpermit_push(L, 1, n);
-    int rc = weir_semaphore_try(&s->sem, &t->task, n, &permit);
-    if (rc == 0) {
-        lpermit_take(p, permit);
-        return 1;
-    }
-    if (rc == WEIR_ENOMEM)
-        return luaL_error(L, "not enough memory");
-    lua_pushboolean(L, 0);
-    lua_pushstring(L, weir_error_name(rc));
-    return 2;
 }
 
 /* --- with --- */
@@ -341,7 +240,7 @@ static int with_body(lua_State *L, weir_permit *permit)
 static int with_granted(lua_State *L, int status, lua_KContext permit)
 {
     (void)status;
-    outcome(L, lcontext_here(L));
+    lsem_outcome(L, lcontext_here(L));
     return with_body(L, (weir_permit *)permit);
 }
 
@@ -372,9 +271,9 @@ static int with_one(lua_State *L, int status, lua_KContext n)
     return with_now(L, lcontext_here(L), of_userdata(L, 1, "semaphore:with"), (uint32_t)n);
 }
 
-static int with(lua_State *L, lsem **object, uint32_t n, const char *op)
+static int with(lua_State *L, const lbox *box, lsem **object, uint32_t n, const char *op)
 {
-    lcontext *ctx = lcontext_here(L);
+    lcontext *ctx = box->current != NULL ? box->current : lcontext_here(L); /* raises */
     ltask *t = ltask_current(ctx);
     if (!lua_isfunction(L, 2))
         lcheck_function(L, 2, op, "fn");
@@ -389,7 +288,7 @@ static int with(lua_State *L, lsem **object, uint32_t n, const char *op)
 
 int lsem_with(lua_State *L)
 {
-    return with(L, lua_touserdata(L, 1), 1, "limit");
+    return with(L, lbox_here(L), lua_touserdata(L, 1), 1, "limit");
 }
 
 /* semaphore:with(fn, ...) -> what fn returns, called while one permit is held. */
@@ -399,7 +298,7 @@ static int semaphore_with(lua_State *L)
     lsem **object = ltest_object(L, 1, box, LTYPE_SEMAPHORE);
     if (object == NULL)
         lcheck_object(L, 1, LTYPE_SEMAPHORE, "semaphore:with"); /* raises */
-    return with(L, object, 1, "semaphore:with");
+    return with(L, box, object, 1, "semaphore:with");
 }
 
 /* semaphore:with_n(n, fn, ...) -> what fn returns, called while n permits are held. */
@@ -408,7 +307,7 @@ static int semaphore_with_n(lua_State *L)
     lsem **object = lcheck_object(L, 1, LTYPE_SEMAPHORE, "semaphore:with_n");
     uint32_t n = lcheck_count(L, 2, "semaphore:with_n", "n");
     lua_remove(L, 2);
-    return with(L, object, n, "semaphore:with_n");
+    return with(L, lbox_here(L), object, n, "semaphore:with_n");
 }
 
 /* --- ends --- */
@@ -599,8 +498,8 @@ static int core_semaphore(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {{"semaphore", core_semaphore}, {NULL, NULL}};
-static const luaL_Reg methods[] = {{"acquire", semaphore_acquire},
-                                   {"try_acquire", semaphore_try_acquire},
+static const luaL_Reg methods[] = {{"acquire", lsem_acquire},
+                                   {"try_acquire", lsem_try_acquire},
                                    {"with", semaphore_with},
                                    {"with_n", semaphore_with_n},
                                    {"resize", semaphore_resize},

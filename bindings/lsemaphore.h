@@ -21,6 +21,8 @@ lsem *lsem_check(lua_State *L, ltype type, const char *op);
 int32_t lsem_check_priority(lua_State *L, int index, const weir_semaphore *s, const char *op);
 /* Raise for a refusal. Semaphore at 1. */
 int lsem_refused(lua_State *L, const weir_semaphore *s, int rc, uint32_t n, const char *op);
+/* As lwait_outcome, with the semaphore's name and the reason of its close. Semaphore at 1. */
+void lsem_outcome(lua_State *L, lcontext *ctx);
 int lsem_gc(lua_State *L);
 /* semaphore:with for any userdata over an lsem, checked by the caller. */
 int lsem_with(lua_State *L);
@@ -32,11 +34,15 @@ int lsem_set_priority(lua_State *L, lsem *s, const char *op);
 /* Push the table of stats. */
 void lsem_push_stats(lua_State *L, const weir_semaphore *s);
 
+/* --- lacquire.c --- */
+int lsem_acquire(lua_State *L);
+int lsem_try_acquire(lua_State *L);
+
 /* --- lpermit.c: a handle of a permit -----------------------------------------------------------
  */
 typedef struct lpermit lpermit;
 /* Push an empty handle for `n` of the semaphore whose userdata is at `index`. Raises. */
-lpermit *lpermit_push(lua_State *L, int index, uint32_t n);
+lpermit *lpermit_push(lua_State *L, const lbox *box, int index, uint32_t n);
 /* Fill it. */
 void lpermit_take(lpermit *p, weir_permit *permit);
 void lpermit_open(lua_State *L);

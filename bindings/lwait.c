@@ -57,7 +57,8 @@ static void count_park(lcontext *ctx, ltask *t)
 static int woken(lua_State *L, int status, lua_KContext kctx)
 {
     ltask *t = (ltask *)kctx;
-    lua_settop(L, t->top);
+    if (lua_gettop(L) != t->top)
+        lua_settop(L, t->top);
     if (weir_current(t->ctx->rt) != &t->task || t->task.state != WEIR_TASK_RUNNING)
         return lua_yieldk(L, 0, kctx, woken);
     return t->k(L, status, t->kctx);

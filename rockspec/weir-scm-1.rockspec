@@ -29,6 +29,7 @@ build = {
       libdirs = { "$(LIBUV_LIBDIR)" },
       sources = {
         "bindings/context.c",
+        "bindings/lacquire.c",
         "bindings/lapi.c",
         "bindings/lbody.c",
         "bindings/lbucket.c",
