@@ -241,12 +241,27 @@ void lerror_keep_origin(lua_State *L, lcontext *ctx, int error, int origin)
         lua_pop(L, 2);
     }
     lua_pop(L, 2);
-    t->again = 1;
+}
+
+/* In a handler: did a function of weir.core raise, at the end of a scope or an await? They alone
+ * have the box for upvalue, and what they raise of their own is always a new object. */
+static int is_raised_again(lua_State *L, const lbox *box)
+{
+    lua_Debug ar;
+    if (!lua_getstack(L, 1, &ar) || !lua_getinfo(L, "f", &ar))
+        return 0;
+    int is = lua_iscfunction(L, -1) && lua_getupvalue(L, -1, 1) != NULL;
+    if (is) {
+        is = lua_touserdata(L, -1) == box;
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    return is;
 }
 
 /* Called where the error is raised, before the stack is unwound. The same value may come by
  * again further out (a scope raises it again after its join): the first stack is the true one.
- * Equal strings are no sign of that by themselves, so whoever raises again says so (`again`). */
+ * Equal strings are no sign of that by themselves. */
 int lerror_handler(lua_State *L)
 {
     lbox *box = lbox_of(L);
@@ -256,9 +271,7 @@ int lerror_handler(lua_State *L)
     lscope_push_extra(L, box->current, &t->task.scope);
     lua_getfield(L, -1, "failed_with");
     lua_getfield(L, -2, "traceback");
-    int again = t->again;
-    t->again = 0;
-    if (!again || lua_isnil(L, -1) || !lua_rawequal(L, -2, 1)) {
+    if (!is_raised_again(L, box) || lua_isnil(L, -1) || !lua_rawequal(L, -2, 1)) {
         lua_pop(L, 2);
         push_story(L, t);
         lua_setfield(L, -2, "traceback");

@@ -110,11 +110,7 @@ static int children_ended(lua_State *L, int status, lua_KContext body)
     s->ended = 1;
     int n = decide(L, s, (int)body);
     lscope_drop_reason(L, &s->scope);
-    if (n >= 0)
-        return n;
-    if ((body & BODY_FAILED) && lua_rawequal(L, -1, 3))
-        ltask_current(ctx)->again = 1;
-    return lua_error(L);
+    return n < 0 ? lua_error(L) : n;
 }
 
 static int body_ended(lua_State *L, int status, lua_KContext kctx)

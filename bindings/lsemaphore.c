@@ -221,10 +221,8 @@ int32_t lsem_check_priority(lua_State *L, int index, const weir_semaphore *s, co
 static int with_ended(lua_State *L, int status, lua_KContext permit)
 {
     weir_permit_release((weir_permit *)permit);
-    if (status != LUA_OK && status != LUA_YIELD) {
-        ltask_current(lcontext_here(L))->again = 1;
+    if (status != LUA_OK && status != LUA_YIELD)
         return lua_error(L);
-    }
     return lua_gettop(L) - 1;
 }
 

@@ -67,7 +67,6 @@ static int woken(lua_State *L, int status, lua_KContext kctx)
 static int yield_task(lua_State *L, ltask *t, lua_KFunction k, lua_KContext kctx)
 {
     count_park(t->ctx, t);
-    t->again = 0;
     t->k = k;
     t->kctx = kctx;
     t->top = lua_gettop(L);

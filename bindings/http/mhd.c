@@ -400,6 +400,8 @@ static int server_listen(lua_State *L)
     s->idle = to_ns(idle);
     s->body_time = to_ns(luaL_checknumber(L, 9));
     s->max_buffered = (uint64_t)luaL_checkinteger(L, 10);
+    if (s->max_body > s->max_buffered) /* a body that never fits is a 413, not a 503 */
+        s->max_body = (size_t)s->max_buffered;
     weir_list_init(&s->conns);
     weir_list_init(&s->ready);
     weir_list_init(&s->slow);

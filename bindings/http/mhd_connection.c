@@ -169,7 +169,7 @@ static void on_due(weir_runtime *rt, weir_timer *timer)
     (void)rt;
     if (c->phase == HTTPD_BODY)
         weir__httpd_turn_away(c, MHD_HTTP_REQUEST_TIMEOUT);
-    else
+    else if (c->phase != HTTPD_LOST)
         c->server->n.timeouts++;
     shutdown(c->fd, SHUT_RDWR);
 }

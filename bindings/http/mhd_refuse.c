@@ -16,7 +16,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define RETRY_AFTER "1" /* seconds */
+#define RETRY_AFTER "1"            /* seconds */
+#define CLOSE_NS (2 * WEIR_SECOND) /* for a client whose head was answered before it was whole */
 
 #define api weir__httpd_api
 
@@ -59,6 +60,7 @@ void weir__httpd_refuse(httpd_conn *c, unsigned status)
 
 void weir__httpd_turn_away(httpd_conn *c, unsigned status)
 {
+    httpd_server *s = c->server;
     char answer[256];
     const char *text = MHD_get_reason_phrase_for(status);
     int n =
@@ -69,7 +71,7 @@ void weir__httpd_turn_away(httpd_conn *c, unsigned status)
                  status == MHD_HTTP_SERVICE_UNAVAILABLE ? "Retry-After: " RETRY_AFTER "\r\n" : "",
                  strlen(text), c->is_head ? "" : text);
     count(c, status);
-    api->timer_unset(c->server->rt, &c->due);
+    api->timer_set(s->rt, &c->due, api->after(s->rt, CLOSE_NS));
     c->phase = HTTPD_LOST;
     c->lingers = 1;
     /* A client whose window is full with an earlier answer does without this one. */

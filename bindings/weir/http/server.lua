@@ -37,7 +37,7 @@ local microhttpd <const> = require "weir.http.microhttpd"
 ---@field max_header? integer bytes of a head, a request's (else 431) and a response's; 8192
 ---@field max_body? integer bytes of a request's body, else 413; 8 MiB
 ---@field body_timeout? number seconds for all of a request's body, however it trickles, else 408; 30
----@field max_buffered? integer bytes of bodies that are being received, over all connections, else 503; 256 MiB
+---@field max_buffered? integer bytes of bodies that are being received, of all connections, else 503; 256 MiB, or max_body
 ---@field idle_timeout? number seconds until a head is here, and (whole ones) without progress of a body or answer; 60
 
 ---@class weir.http.Server
@@ -216,15 +216,16 @@ local function serve(options, handler)
       box:respond(500, { ["content-type"] = "text/plain" }, "Internal Server Error")
     end
   end
+  local max_body <const> = core.check_count(options.max_body, SERVE, "max_body", 8 * 1024 * 1024)
   handle = microhttpd.listen(
     serve_with(handler, report), hosts[host] or host, check_port(options.port),
     core.check_count(options.backlog, SERVE, "backlog", 1024),
     options.max_connections == nil and 0 or core.check_count(options.max_connections, SERVE, "max_connections"),
     core.check_count(options.max_header, SERVE, "max_header", 8 * 1024),
-    core.check_count(options.max_body, SERVE, "max_body", 8 * 1024 * 1024),
+    max_body,
     core.check_seconds(options.idle_timeout, SERVE, "idle_timeout", 60),
     core.check_seconds(options.body_timeout, SERVE, "body_timeout", 30),
-    core.check_count(options.max_buffered, SERVE, "max_buffered", 256 * 1024 * 1024)
+    core.check_count(options.max_buffered, SERVE, "max_buffered", math.max(256 * 1024 * 1024, max_body))
   )
   local owner <const> = core.spawn(own, handle)
   -- A task that is cancelled before it started never runs: see it start, or close the sockets.
