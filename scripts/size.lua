@@ -34,5 +34,11 @@ if not fine then
   end
   error(found, 0)
 end
-io.stdout:write(given.json and report.json(given, found) or report.text(given, found), "\n")
+local written, why = io.stdout:write(given.json and report.json(given, found) or report.text(given, found), "\n")
+if written then
+  written, why = io.stdout:flush()
+end
+if not written then
+  stop(2, "size.lua: cannot write to standard output: " .. why)
+end
 os.exit(found.kept and 0 or 1, true)

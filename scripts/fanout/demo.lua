@@ -89,8 +89,8 @@ return function(given)
   if given.json then
     say(bounded:json(true) .. "\n" .. free:json(true))
   else
-    say(("\nThe same with %d URLs and no limit: the server works on 60 at once, and what does not\n"
-      .. "wait here waits there."):format(m))
+    say(("\nThe same with %d URLs and no limit: the server works on 60 at once,\n"
+      .. "and what does not wait here waits there."):format(m))
     say(compare { { "limit " .. limit, bounded, seen }, { "no limit", free, free_seen } })
   end
 

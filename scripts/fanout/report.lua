@@ -8,6 +8,8 @@
 local json = require "weir.json"
 local weir = require "weir"
 
+local object = require "support.ordered".object
+
 local report = {}
 report.__index = report
 
@@ -187,23 +189,13 @@ local function round(x, decimals)
   return math.tointeger(rounded) or rounded
 end
 
--- Counts as the fields of an object.
+-- Counts as an object.
 local function counted(counts)
   local fields = {}
   for i, key in ipairs(by_count(counts)) do
     fields[i] = { key, counts[key] }
   end
-  return fields
-end
-
--- A list of { key, value } as a JSON object in that order; a table for a value is such a list.
-local function object(fields)
-  local words = {}
-  for i, field in ipairs(fields) do
-    local value <const> = type(field[2]) == "table" and object(field[2]) or json.encode(field[2])
-    words[i] = json.encode(field[1]) .. ":" .. value
-  end
-  return "{" .. table.concat(words, ",") .. "}"
+  return object(fields)
 end
 
 ---@param is_complete boolean did the run come to its end?
@@ -211,19 +203,19 @@ end
 function report:json(is_complete)
   local f <const> = self:figures()
   local steady <const> = f.steady
-  return object {
+  return tostring(object {
     { "complete", is_complete }, { "limit", self.limit < math.huge and self.limit or json.null },
     { "urls", self.finished }, { "ok", self.finished - self.failed }, { "failed", self.failed },
     { "failed_by_kind", counted(self.kinds) }, { "status_classes", counted(self.classes) },
     { "bytes", self.bytes }, { "attempts", self.attempts }, { "retried", self.retried },
     { "seconds", round(f.seconds, 3) },
-    { "ms", { { "mean", round(f.mean, 3) }, { "p50", round(f.p50, 3) }, { "p95", round(f.p95, 3) },
+    { "ms", object { { "mean", round(f.mean, 3) }, { "p50", round(f.p50, 3) }, { "p95", round(f.p95, 3) },
       { "p99", round(f.p99, 3) }, { "max", round(f.max, 3) } } },
     { "urls_per_second", round(f.urls, 1) }, { "requests_per_second", round(f.requests, 1) },
     { "in_flight_peak", self.peak },
-    { "little", steady and { { "predicted_per_second", round(steady.predicted, 1) },
+    { "little", steady and object { { "predicted_per_second", round(steady.predicted, 1) },
       { "measured_per_second", round(steady.measured, 1) } } or json.null },
-  }
+  })
 end
 
 return report

@@ -40,7 +40,7 @@ Examples:
   size.lua --rate 90/m --service 30s --servers 50 --json
 
 Exit code: 0 the pool does it, 1 it does not (target missed, beyond --max, or it never
-catches up), 2 wrong usage.]]
+catches up), 2 wrong usage, or the answer could not be written.]]
 
 local function wrong(name, expected, text)
   return nil, ("%s: expected %s, got '%s'"):format(name, expected, text)

@@ -4,6 +4,7 @@ local json = require "weir.json"
 
 local plot = require "size.plot"
 local units = require "size.units"
+local ordered = require "support.ordered"
 
 local report = {}
 
@@ -142,35 +143,42 @@ function report.text(given, found)
   return table.concat(lines, "\n")
 end
 
--- JSON has no infinity.
-local function finite(x)
-  return x < math.huge and x or json.null
+-- JSON has no infinity; what follows the sixth digit says nothing about any queue.
+local function digits(x)
+  if x == math.huge then
+    return json.null
+  end
+  local short <const> = tonumber(("%.6g"):format(x))
+  return math.tointeger(short) or short
 end
 
 local function fields_of(w)
-  return {
-    servers = w.servers, stable = w.stable, utilisation = w.utilisation, waiting = w.probability,
-    mean = finite(w.mean), p50 = finite(w.p50), p95 = finite(w.p95), p99 = finite(w.p99),
-    queue = finite(w.queue), time = finite(w.time), in_flight = finite(w.n), growth = w.growth,
+  return ordered.object {
+    { "servers", w.servers }, { "stable", w.stable }, { "utilisation", digits(w.utilisation) },
+    { "waiting", digits(w.probability) }, { "mean", digits(w.mean) }, { "p50", digits(w.p50) },
+    { "p95", digits(w.p95) }, { "p99", digits(w.p99) }, { "queue", digits(w.queue) }, { "time", digits(w.time) },
+    { "in_flight", digits(w.n) }, { "growth", digits(w.growth) },
   }
 end
 
 ---@return string json one object on one line; times in seconds, null for ever
 function report.json(given, found)
-  local targets <const>, around <const> = json.array(), json.array()
+  local targets <const>, around <const> = {}, {}
   for i, item in ipairs(found.targets) do
-    targets[i] = { target = item.target.text, limit = item.target.limit, value = finite(item.value),
-      servers = item.servers, kept = item.kept }
+    targets[i] = ordered.object { { "target", item.target.text }, { "limit", digits(item.target.limit) },
+      { "value", digits(item.value) }, { "servers", item.servers }, { "kept", item.kept } }
   end
   for i, w in ipairs(found.around) do
     around[i] = fields_of(w)
   end
-  return json.encode {
-    load = { rate = given.load.rate, service = given.load.service, cv_arrival = given.load.cv_arrival,
-      cv_service = given.load.cv_service, offered = found.wait.offered, least_servers = found.stable },
-    servers = found.servers, needed = #targets > 0 and found.needed or json.null, kept = found.kept,
-    wait = fields_of(found.wait), targets = targets, around = around,
-  }
+  local load <const> = given.load
+  return tostring(ordered.object {
+    { "load", ordered.object { { "rate", load.rate }, { "service", load.service }, { "cv_arrival", load.cv_arrival },
+      { "cv_service", load.cv_service }, { "offered", digits(found.wait.offered) },
+      { "least_servers", found.stable } } },
+    { "servers", found.servers }, { "needed", #targets > 0 and found.needed or json.null }, { "kept", found.kept },
+    { "wait", fields_of(found.wait) }, { "targets", ordered.array(targets) }, { "around", ordered.array(around) },
+  })
 end
 
 return report

@@ -88,9 +88,18 @@ holds 'a.servers == 7 and a.needed == 7 and a.kept == true and a.wait.stable'
 holds 'a.targets[1].target == "p99 < 20ms" and a.targets[1].limit == 0.02 and a.targets[1].kept'
 holds 'math.abs(a.wait.p99 - 0.008696) < 1e-6 and a.load.offered == 5 and a.load.least_servers == 6'
 holds '#a.around >= 5 and a.around[1].servers == 5'
+has out '[0-9][.][0-9]*[1-9][0-9]\{6\}' 0 # more than six digits
 run 1 -r 1000 -s 5ms -n 3 --json
 holds 'a.kept == false and a.wait.stable == false and a.wait.growth == 400'
 holds 'a.wait.p99 == require "weir.json".null and #a.targets == 0'
+
+# --- no room ----------------------------------------------------------------------------------------------------
+if [ -w /dev/full ]; then
+    code=0
+    "$WEIR" scripts/size.lua -r 1000 -s 5ms -n 9 >/dev/full 2>"$dir/err" || code=$?
+    [ "$code" -eq 2 ] || fail "exit code $code on a full disk"
+    has err '^size.lua: cannot write to standard output: No space left' 1
+fi
 
 # --- plain Lua --------------------------------------------------------------------------------------------------
 lua5.4 scripts/size.lua -r 1000 -s 5ms -t 'p99<20ms' >"$dir/out"
