@@ -36,6 +36,8 @@ describe("weir.http.serve, refusing #real", function()
     it("has too long a target", refused(414, {}, "GET /" .. ("x"):rep(100000) .. " HTTP/1.1\r\n"))
     it("has too large a body", refused(413, { max_body = 10 },
       "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\nhello world"))
+    it("has a body that could never be buffered", refused(413, { max_buffered = 10 },
+      "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\nhello world"))
     it("has too large a body in chunks", refused(413, { max_body = 10 },
       "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nhello \r\n5\r\nworld\r\n0\r\n\r\n"))
     it("announces too large a body", refused(413, { max_body = 10 },
@@ -71,6 +73,28 @@ describe("weir.http.serve, refusing #real", function()
     it("expects something else", refused(417, {}, "GET / HTTP/1.1\r\nHost: x\r\nExpect: 200-ok\r\n\r\n"))
     it("has no method", refused(400, {}, "G@T / HTTP/1.1\r\nHost: x\r\n\r\n"))
     it("is not of HTTP/1", refused(505, {}, "GET / HTTP/2.0\r\nHost: x\r\n\r\n"))
+
+    it("is told so once, beside others whose heads are not whole, and after answers", with_server({}, echo,
+      function(port, server)
+        local post = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: "
+        local good <close> = raw.connect(port)
+        local bad <close> = raw.connect(port)
+        local worse <close> = raw.connect(port)
+        good:send(post .. "5\r\n")
+        bad:send(post .. "0x5\r\nX-More:")
+        support.wait_until(function() return server:stats().connections == 3 end)
+        worse:send(post .. "5\r\n\r\nhello" .. post .. "-1\r\n\r\nhello")
+        assert.equal("hello", worse:response().body)
+        assert.equal(400, worse:response().status)
+        assert.equal("EOF", worse:finish())
+        assert.equal("", worse.got)
+        bad:send(" 1\r\n\r\nhello")
+        assert.equal(400, bad:response().status)
+        bad:finish()
+        assert.equal("", bad.got)
+        good:send("\r\nfives")
+        assert.equal("fives", good:response().body)
+      end))
 
     it("leaves the connection usable if only its body was too large", with_server({ max_body = 10 }, echo,
       function(port)

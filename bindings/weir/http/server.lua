@@ -37,7 +37,7 @@ local microhttpd <const> = require "weir.http.microhttpd"
 ---@field max_header? integer bytes of a head, a request's (else 431) and a response's; 8192
 ---@field max_body? integer bytes of a request's body, else 413; 8 MiB
 ---@field body_timeout? number seconds for all of a request's body, however it trickles, else 408; 30
----@field max_buffered? integer bytes of bodies that are being received, of all connections, else 503; 256 MiB, or max_body
+---@field max_buffered? integer bytes of bodies that no handler has yet, in all, else 503; 256 MiB, or max_body
 ---@field idle_timeout? number seconds until a head is here, and (whole ones) without progress of a body or answer; 60
 
 ---@class weir.http.Server
