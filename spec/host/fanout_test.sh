@@ -149,31 +149,26 @@ has err 'stopped, argument:1: .*HTTP 404'
 
 # --- nobody reads, no room ------------------------------------------------------------------------
 i=0
-while [ $i -lt 300 ]; do
+while [ $i -lt 5000 ]; do
     i=$((i + 1))
     echo "$base/item/$i"
-done >"$dir/some"
+done >"$dir/many" # of results, more than a pipe takes
 {
     code=0
-    $fanout --out - "$dir/some" 2>"$dir/err" || code=$?
+    $fanout --out - "$dir/many" 2>"$dir/err" || code=$?
     echo $code >"$dir/code"
 } | head -2 >"$dir/out"
 [ "$(cat "$dir/code")" -eq 141 ] || fail "exit code $(cat "$dir/code") when the reader went away"
 has out . 2
-grep -v '^fanout.lua: [0-9]*/300, ' "$dir/err" >"$dir/null" && fail "words for a reader that went away"
+grep -v '^fanout.lua: [0-9]*/5000, ' "$dir/err" >"$dir/null" && fail "words for a reader that went away"
 if [ -w /dev/full ]; then
-    run 2 --out /dev/full "$dir/some"
+    run 2 --out /dev/full "$dir/many"
     has out '^fanout.lua: stopped early, '
     has err '^fanout.lua: cannot write to /dev/full: No space left' 1
-    has err . 1
+    has err traceback 0
 fi
 
 # --- Ctrl-C in the middle ------------------------------------------------------------------------
-i=0
-while [ $i -lt 5000 ]; do
-    i=$((i + 1))
-    echo "$base/item/$i"
-done >"$dir/many"
 rm -f "$dir/results"
 $fanout --limit 2 --out "$dir/results" "$dir/many" >"$dir/out" 2>"$dir/err" &
 pid=$!
