@@ -139,7 +139,8 @@ typedef struct lscope {
     lcontext *ctx;
     weir_waiter *next;          /* who waits in scope:next() */
     int slot;                   /* in ctx->tasks while open */
-    int n_queued, first_queued; /* ended children not yet taken, in user value 2 */
+    int n_places;               /* made in user value 2, one for each child ever spawned */
+    int n_queued, first_queued; /* ended children not yet taken, from first_queued + 1 on */
     uint8_t collect, ended;
     uint32_t settlers; /* who wait in scope:settle() */
     const char *op;    /* "weir.scope" ... static */

@@ -35,6 +35,9 @@ static void conclude(lua_State *L, ltask *t, weir_task_state state, int first)
     weir_scope *parent = t->task.scope.parent;
     t->outcome = WEIR_TASK_FAILED;           /* should something below raise */
     t->task.scope.flags |= WEIR_SCOPE_ENDED; /* code of users runs below: no children any more */
+    if (!(parent->flags & WEIR_SCOPE_TASK) && parent != weir_root(ctx->rt) &&
+        ((lscope *)(void *)parent)->collect)
+        lscope_collect(L, (lscope *)(void *)parent, 1);
     if (state == WEIR_TASK_FAILED) {
         weir_scope *blamed = weir_task_blames(&t->task);
         if (blamed != NULL)
@@ -53,18 +56,21 @@ static void conclude(lua_State *L, ltask *t, weir_task_state state, int first)
     }
     if (!weir_list_is_empty(&t->task.held)) {
         ltask_push_name(L, t);
-        ltask_push_site(L, t);
+        if (t->is_main) {
+            lua_pushliteral(L, "");
+        } else {
+            ltask_push_site(L, t);
+            lua_pushfstring(L, " (spawned at %s)", lua_tostring(L, -1));
+            lua_remove(L, -2);
+        }
         weir_hold *h = weir_container(weir_list_first(&t->task.held), weir_hold, link);
         const char *name = h->ops->name(h);
-        lua_pushfstring(L, "%s (spawned at %s) ended and still held a %s%s%s%s, which was released",
+        lua_pushfstring(L, "%s%s ended and still held a %s%s%s%s, which was released",
                         lua_tostring(L, -2), lua_tostring(L, -1), h->ops->kind, name ? " of '" : "",
                         name ? name : "", name ? "'" : "");
         lerror_report(L, ctx, "leak", 0);
         lua_pop(L, 2);
     }
-    if (!(parent->flags & WEIR_SCOPE_TASK) && parent != weir_root(ctx->rt) &&
-        ((lscope *)(void *)parent)->collect)
-        lscope_collect(L, (lscope *)(void *)parent, 1);
     store_values(L, t, first);
     lscope_drop_reason(L, &t->task.scope);
     t->outcome = (uint8_t)state;

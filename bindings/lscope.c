@@ -323,7 +323,15 @@ static int scope_spawn(lua_State *L)
 /* core.spawn_for_caller(scope, fn, ...) -> task, spawned where the library was called. */
 static int core_spawn_for_caller(lua_State *L)
 {
-    check_open(L, "scope:spawn")->ctx->for_caller = 1;
+    lscope *s = check_open(L, "scope:spawn");
+    if (s->collect) { /* room for its end, so that the end cannot fail for want of memory */
+        lua_getiuservalue(L, 1, LSCOPE_QUEUE);
+        lua_pushboolean(L, 0);
+        lua_rawseti(L, -2, s->n_places + 1);
+        s->n_places++;
+        lua_pop(L, 1);
+    }
+    s->ctx->for_caller = 1;
     return scope_spawn(L);
 }
 
@@ -443,7 +451,7 @@ static int take_next(lua_State *L, lscope *s)
 {
     lua_getiuservalue(L, 1, LSCOPE_QUEUE);
     lua_rawgeti(L, -1, s->first_queued + 1);
-    lua_pushnil(L);
+    lua_pushboolean(L, 0);
     lua_rawseti(L, -3, s->first_queued + 1);
     s->first_queued++;
     s->n_queued--;

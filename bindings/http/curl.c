@@ -100,7 +100,8 @@ static int client_tostring(lua_State *L)
     if (c->rt == NULL || c->is_closed)
         lua_pushliteral(L, WEIR_HTTP_CLIENT " (closed)");
     else
-        lua_pushfstring(L, "%s (%d held, %d waiting)", WEIR_HTTP_CLIENT, (int)c->held, (int)c->waiting);
+        lua_pushfstring(L, "%s (%d held, %d waiting)", WEIR_HTTP_CLIENT, (int)c->held,
+                        (int)c->waiting);
     return 1;
 }
 
@@ -131,7 +132,7 @@ static int client_stats(lua_State *L)
     return 1;
 }
 
-/* --- libcurl, and what a Lua state has of it ------------------------------------------------------- */
+/* --- libcurl, and what a Lua state has of it -------------------------------------------------- */
 static int curl_end(lua_State *L)
 {
     (void)L;
@@ -139,7 +140,8 @@ static int curl_end(lua_State *L)
     return 0;
 }
 
-/* The list of clients. The first of our objects, so that it is the last to be finalised. [-0, +0, m] */
+/* The list of clients. The first of our objects, so that it is the last to be finalised.
+ * [-0, +0, m] */
 static void start_curl(lua_State *L)
 {
     weir_list *house = lua_newuserdatauv(L, sizeof *house, 0);
@@ -164,7 +166,7 @@ static weir_list *house_of(lua_State *L)
     return house;
 }
 
-/* --- a new client --------------------------------------------------------------------------------- */
+/* --- a new client ----------------------------------------------------------------------------- */
 static char *copy_env(lua_State *L, weir_client *c, const char *name, const char *other)
 {
     const char *value = getenv(name);
@@ -270,7 +272,7 @@ static int runtime_key(lua_State *L)
     return 1;
 }
 
-/* --- the module ------------------------------------------------------------------------------------- */
+/* --- the module ------------------------------------------------------------------------------- */
 int luaopen_weir_http_curl(lua_State *L);
 
 LUAMOD_API int luaopen_weir_http_curl(lua_State *L)
@@ -281,10 +283,14 @@ LUAMOD_API int luaopen_weir_http_curl(lua_State *L)
                                          {"headers", weir__answer_headers},
                                          {"runtime", runtime_key},
                                          {NULL, NULL}};
-    static const luaL_Reg methods[] = {
-        {"close", client_close}, {"stats", client_stats}, {"is_open", client_is_open}, {NULL, NULL}};
-    static const luaL_Reg meta[] = {
-        {"__gc", client_gc}, {"__close", client_close}, {"__tostring", client_tostring}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"close", client_close},
+                                       {"stats", client_stats},
+                                       {"is_open", client_is_open},
+                                       {NULL, NULL}};
+    static const luaL_Reg meta[] = {{"__gc", client_gc},
+                                    {"__close", client_close},
+                                    {"__tostring", client_tostring},
+                                    {NULL, NULL}};
     const weir_lua_api *api = weir_lua_open(L);
 
     if (house_of(L) == NULL)

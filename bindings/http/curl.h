@@ -26,7 +26,7 @@ typedef struct weir_transfer weir_transfer;
 typedef struct weir_origin weir_origin;
 typedef struct weir_exchange weir_exchange;
 
-/* --- memory: all of it from the Lua state's allocator --------------------------------- */
+/* --- memory: all of it from the Lua state's allocator ----------------------------------------- */
 typedef struct weir_buffer {
     char *data;
     size_t size, capacity;
@@ -39,12 +39,12 @@ int weir__buffer_append(weir_client *c, weir_buffer *b, const char *data, size_t
 /* Empty it; keep the memory if it is at most `keep` bytes. */
 void weir__buffer_clear(weir_client *c, weir_buffer *b, size_t keep);
 
-/* --- addresses of URLs ------------------------------------------------------------------ */
+/* --- addresses of URLs ------------------------------------------------------------------------ */
 typedef struct weir_address {
     char host[256]; /* lower case, an IPv6 literal in its brackets */
     unsigned port;
-    int secure;     /* https */
-    int is_plain;   /* the URL has neither user name nor password */
+    int secure;   /* https */
+    int is_plain; /* the URL has neither user name nor password */
 } weir_address;
 
 /* NULL, or what is wrong with `url` (static text). */
@@ -56,24 +56,24 @@ void weir__url_push(lua_State *L, const char *url, size_t size);
 /* The same for a text that may hold URLs. [-0, +1, m] */
 void weir__message_push(lua_State *L, const char *text);
 
-/* --- origins: what one scheme, host and port share ----------------------------------------- */
+/* --- origins: what one scheme, host and port share -------------------------------------------- */
 struct weir_origin {
-    weir_origin *next;      /* in its bucket */
-    weir_link unused;       /* in client->unused while no transfer needs it */
-    weir_link opened;       /* in client->opened: learnt its protocol inside a callback */
-    weir_list waiting;      /* transfers in HOST */
-    weir_list naming;       /* transfers in NAME */
-    weir_resolve *lookup;   /* under way; then `naming` is not empty */
+    weir_origin *next;    /* in its bucket */
+    weir_link unused;     /* in client->unused while no transfer needs it */
+    weir_link opened;     /* in client->opened: learnt its protocol inside a callback */
+    weir_list waiting;    /* transfers in HOST */
+    weir_list naming;     /* transfers in NAME */
+    weir_resolve *lookup; /* under way; then `naming` is not empty */
     weir_client *client;
-    char *addresses;        /* "host:port:address,...", what curl takes; NULL if none */
+    char *addresses; /* "host:port:address,...", what curl takes; NULL if none */
     size_t addresses_size;
-    uint64_t expires;       /* of the addresses, or of the failure */
-    uint32_t users, held;   /* transfers that point here; those with a slot of this host */
-    uint32_t version;       /* of `addresses`: 0 for none yet */
-    uint32_t loaded;        /* the version that curl is known to have */
+    uint64_t expires;     /* of the addresses, or of the failure */
+    uint32_t users, held; /* transfers that point here; those with a slot of this host */
+    uint32_t version;     /* of `addresses`: 0 for none yet */
+    uint32_t loaded;      /* the version that curl is known to have */
     uint32_t hash;
-    int status;             /* of the last lookup */
-    uint8_t is_known;       /* HTTP/2 or not was settled by a connection */
+    int status;       /* of the last lookup */
+    uint8_t is_known; /* HTTP/2 or not was settled by a connection */
     weir_address at;
 };
 
@@ -90,17 +90,33 @@ void weir__origins_unload(weir_client *c);
 /* Does the environment's no_proxy name this host? */
 int weir__no_proxy(const char *list, const weir_address *at);
 
-/* --- transfers --------------------------------------------------------------------------- */
-typedef enum weir_verb { VERB_GET, VERB_HEAD, VERB_POST, VERB_PUT, VERB_PATCH, VERB_DELETE, VERB_OTHER } weir_verb;
+/* --- transfers -------------------------------------------------------------------------------- */
+typedef enum weir_verb {
+    VERB_GET,
+    VERB_HEAD,
+    VERB_POST,
+    VERB_PUT,
+    VERB_PATCH,
+    VERB_DELETE,
+    VERB_OTHER
+} weir_verb;
 
-enum { TRANSFER_SPARE, TRANSFER_SET, TRANSFER_HOST, TRANSFER_SLOT, TRANSFER_NAME, TRANSFER_ACTIVE, TRANSFER_ENDED };
+enum {
+    TRANSFER_SPARE,
+    TRANSFER_SET,
+    TRANSFER_HOST,
+    TRANSFER_SLOT,
+    TRANSFER_NAME,
+    TRANSFER_ACTIVE,
+    TRANSFER_ENDED
+};
 
 enum { WANT_END, WANT_HEAD, WANT_DATA, WANT_ROOM };
 
 /* Why a transfer failed for reasons of ours; otherwise `code` of curl says. */
 enum {
     FAULT_NONE,
-    FAULT_NAME,      /* no addresses: `status` */
+    FAULT_NAME, /* no addresses: `status` */
     FAULT_MEMORY,
     FAULT_LOOP,      /* a descriptor could not be watched: `status` */
     FAULT_HEADERS,   /* more than WEIR_HTTP_MAX_HEADERS */
@@ -113,12 +129,13 @@ enum {
 };
 
 #define WEIR_HTTP_MAX_HEADERS (256 * 1024)
-#define WEIR_HTTP_READ_AHEAD (256 * 1024) /* of a streamed answer; more pauses the transfer */
-#define WEIR_HTTP_WRITE_AHEAD (64 * 1024) /* of a streamed body */
+#define WEIR_HTTP_READ_AHEAD (256 * 1024)     /* of a streamed answer; more pauses the transfer */
+#define WEIR_HTTP_WRITE_AHEAD (64 * 1024)     /* of a streamed body */
 #define WEIR_HTTP_MAX_BODY (64 * 1024 * 1024) /* of an answer that is not streamed, unless said */
 #define WEIR_HTTP_MAX_SPARE 256
 #define WEIR_HTTP_AGENT "User-Agent: weir"
-#define WEIR_HTTP_BAD_PROXY "the proxy that the environment names is not the URL of an http, https or socks proxy"
+#define WEIR_HTTP_BAD_PROXY                                                                        \
+    "the proxy that the environment names is not the URL of an http, https or socks proxy"
 
 #define WEIR_HTTP_UNSAID (UINT64_MAX - 1)
 
@@ -127,14 +144,14 @@ typedef struct weir_request {
     const char *url, *method, *body; /* body: NULL for none, or for one that is written later */
     size_t url_size, body_size;
     weir_verb verb;
-    int is_upload;           /* the body is written later */
-    int is_stream;           /* the answer's body is read in pieces */
-    curl_off_t upload_size;  /* -1: not known beforehand */
-    uint64_t max_body;       /* WEIR_HTTP_UNSAID: as above, or without bound if streamed */
-    long max_redirects;      /* -1: not followed */
-    long connect_timeout;    /* ms */
-    int verify, follow;      /* follow -1: GET and HEAD only */
-    const char *ca, *proxy;  /* NULL: the client's */
+    int is_upload;          /* the body is written later */
+    int is_stream;          /* the answer's body is read in pieces */
+    curl_off_t upload_size; /* -1: not known beforehand */
+    uint64_t max_body;      /* WEIR_HTTP_UNSAID: as above, or without bound if streamed */
+    long max_redirects;     /* -1: not followed */
+    long connect_timeout;   /* ms */
+    int verify, follow;     /* follow -1: GET and HEAD only */
+    const char *ca, *proxy; /* NULL: the client's */
     weir_address at;
 } weir_request;
 
@@ -149,11 +166,11 @@ struct weir_transfer {
     weir_exchange *exchange;
     struct curl_slist *lines; /* request headers, `n_lines` in use; their text is borrowed */
     unsigned n_lines, lines_capacity;
-    unsigned n_sensitive; /* the first of them, which another origin must not get */
+    unsigned n_sensitive;       /* the first of them, which another origin must not get */
     struct curl_slist *resolve; /* for CURLOPT_RESOLVE; owned */
     const char *body;           /* borrowed */
     size_t body_size;
-    const char *proxy;          /* asked for: borrowed; NULL: the environment's */
+    const char *proxy; /* asked for: borrowed; NULL: the environment's */
     uint64_t started, max_body, received;
     curl_off_t upload_size, written; /* as announced (-1: not), so far */
     long redirects_left;
@@ -166,17 +183,17 @@ struct weir_transfer {
     long connect_timeout; /* set in the easy handle */
     uint32_t loading;     /* the version of dial's addresses in `resolve` */
     CURLcode code;
-    int fault, status;    /* see FAULT_* */
+    int fault, status; /* see FAULT_* */
     unsigned http_status;
     uint8_t state, verb, phase; /* phase: the state it was given up in */
     uint8_t wants;              /* what `waiter` waits for: WANT_* */
     uint8_t is_stream, is_upload, upload_ended;
-    uint8_t has_head;     /* the answer's headers are whole */
-    uint8_t in_head;      /* header lines belong to the answer, not to a trailer */
+    uint8_t has_head; /* the answer's headers are whole */
+    uint8_t in_head;  /* header lines belong to the answer, not to a trailer */
     uint8_t has_location, is_redirect;
     uint8_t recv_paused, send_paused;
-    uint8_t is_plain;     /* see weir_address */
-    uint8_t is_starved;   /* no descriptor was left for its connection */
+    uint8_t is_plain;   /* see weir_address */
+    uint8_t is_starved; /* no descriptor was left for its connection */
     char message[CURL_ERROR_SIZE];
 };
 
@@ -206,7 +223,7 @@ int weir__transfer_has(const weir_transfer *t, int wants);
 /* Hand `t`'s easy handle its callbacks (curl_receive.c). */
 void weir__transfer_set_callbacks(weir_transfer *t);
 
-/* --- clients ------------------------------------------------------------------------------ */
+/* --- clients ---------------------------------------------------------------------------------- */
 typedef struct weir_socket {
     weir_client *client;
     weir_poll *poll;
@@ -238,21 +255,21 @@ struct weir_client {
     size_t n_sockets;
     weir_origin **buckets;
     uint32_t n_buckets, n_origins, n_unused, n_spare;
-    uint32_t held, waiting;         /* transfers with a slot; in HOST or SLOT */
+    uint32_t held, waiting; /* transfers with a slot; in HOST or SLOT */
     uint32_t max, max_per_host, max_waiting;
-    uint32_t room;                  /* max, or what the descriptors allowed of late */
-    uint32_t n_open, n_starved;     /* sockets known; failures for want of one in a row */
-    uint64_t name_ttl, timeout;     /* ns */
-    weir_request base;              /* the defaults; strings are held by the userdata */
+    uint32_t room;              /* max, or what the descriptors allowed of late */
+    uint32_t n_open, n_starved; /* sockets known; failures for want of one in a row */
+    uint64_t name_ttl, timeout; /* ns */
+    weir_request base;          /* the defaults; strings are held by the userdata */
     char *proxy_http, *proxy_https, *no_proxy; /* of the environment; NULL for none */
     char encodings[64], standard[96]; /* header lines: what curl can unpack; that and our name */
-    weir_timer timer;               /* curl's */
-    weir_timer linger;              /* stops watching idle sockets */
-    weir_timer retry;               /* after a lack of descriptors */
+    weir_timer timer;                 /* curl's */
+    weir_timer linger;                /* stops watching idle sockets */
+    weir_timer retry;                 /* after a lack of descriptors */
     weir_client_stats stats;
     uint8_t is_closed, is_admitting;
-    uint8_t is_broken;              /* the multi handle failed */
-    uint8_t has_faults;             /* an ACTIVE transfer has a fault that curl knows nothing of */
+    uint8_t is_broken;  /* the multi handle failed */
+    uint8_t has_faults; /* an ACTIVE transfer has a fault that curl knows nothing of */
 };
 
 /* Take a place in the queues; starts at once if there is room. May end `t`. */
@@ -272,10 +289,11 @@ void weir__client_linger(weir_client *c);
 void weir__client_after(weir_client *c, CURLMcode rc);
 void weir__client_close(weir_client *c);
 void weir__client_init(weir_client *c);
-curl_socket_t weir__client_open_socket(void *data, curlsocktype purpose, struct curl_sockaddr *address);
+curl_socket_t weir__client_open_socket(void *data, curlsocktype purpose,
+                                       struct curl_sockaddr *address);
 int weir__client_close_socket(void *data, curl_socket_t fd);
 
-/* --- the Lua side -------------------------------------------------------------------------- */
+/* --- the Lua side ----------------------------------------------------------------------------- */
 struct weir_exchange {
     const weir_lua_api *api;
     weir_transfer *transfer; /* NULL before it began and after its end */
@@ -314,7 +332,9 @@ void weir__answer_push(lua_State *L, weir_transfer *t, int url);
  * raised), or if all is pushed. [-1, +1, e] */
 int weir__finish(lua_State *L, weir_transfer *t, const char *op);
 /* Release `t` and raise what became of it, or that its time is over. */
-int weir__transfer_raise(lua_State *L, weir_transfer *t, const char *op, const char *url, size_t size);
-int weir__raise_timeout(lua_State *L, weir_transfer *t, const char *op, const char *url, size_t size);
+int weir__transfer_raise(lua_State *L, weir_transfer *t, const char *op, const char *url,
+                         size_t size);
+int weir__raise_timeout(lua_State *L, weir_transfer *t, const char *op, const char *url,
+                        size_t size);
 
 #endif

@@ -27,7 +27,8 @@ static int has_prefix(const char *s, size_t size, const char *prefix)
 
 static int is_host_letter(int ch)
 {
-    return (ch >= 'a' && ch <= 'z') || (ch >= '0' && ch <= '9') || ch == '-' || ch == '.' || ch == '_';
+    return (ch >= 'a' && ch <= 'z') || (ch >= '0' && ch <= '9') || ch == '-' || ch == '.' ||
+           ch == '_';
 }
 
 /* 1 if it was read; 0 if it is one for curl. */
@@ -61,7 +62,8 @@ static int read_plain(const char *s, size_t size, weir_address *out)
     return i == size || s[i] == '/' || s[i] == '?' || s[i] == '#';
 }
 
-static const char *read_by_curl(const char *url, unsigned how, unsigned port_flag, weir_address *out)
+static const char *read_by_curl(const char *url, unsigned how, unsigned port_flag,
+                                weir_address *out)
 {
     CURLU *u = curl_url();
     char *host = NULL, *port = NULL;
@@ -183,7 +185,8 @@ static int is_named(const char *token, size_t size, const weir_address *at)
             *slash = '\0';
             bits = (unsigned)strtoul(slash + 1, NULL, 10);
         }
-        return inet_pton(family, name, b) == 1 && is_same_net(a, b, bits, family == AF_INET ? 32 : 128);
+        return inet_pton(family, name, b) == 1 &&
+               is_same_net(a, b, bits, family == AF_INET ? 32 : 128);
     }
     if (*token == '.') {
         token++;

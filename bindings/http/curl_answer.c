@@ -92,9 +92,10 @@ static void push_error(lua_State *L, const weir_transfer *t, const char *op, con
         if (t->status == WEIR_ENOIO || t->status == WEIR_EINVAL) {
             api->push_error(L, "misuse", op, "%s: %s", url, api->error_text(t->status));
         } else {
-            name = t->dial == t->origin ? "CURLE_COULDNT_RESOLVE_HOST" : "CURLE_COULDNT_RESOLVE_PROXY";
-            api->push_error(L, "network", op, "%s: no address for %s (%s)", url,
-                            t->dial->at.host, api->error_text(t->status));
+            name =
+                t->dial == t->origin ? "CURLE_COULDNT_RESOLVE_HOST" : "CURLE_COULDNT_RESOLVE_PROXY";
+            api->push_error(L, "network", op, "%s: no address for %s (%s)", url, t->dial->at.host,
+                            api->error_text(t->status));
         }
         break;
     case FAULT_LOOP:
@@ -114,17 +115,20 @@ static void push_error(lua_State *L, const weir_transfer *t, const char *op, con
         break;
     case FAULT_REDIRECTS:
         name = "CURLE_TOO_MANY_REDIRECTS";
-        api->push_error(L, "protocol", op, "%s: redirected more often than max_redirects allows", url);
+        api->push_error(L, "protocol", op, "%s: redirected more often than max_redirects allows",
+                        url);
         break;
     case FAULT_LOCATION:
         name = "CURLE_UNSUPPORTED_PROTOCOL";
-        api->push_error(L, "protocol", op, "%s: redirected to what is not an http or https URL", url);
+        api->push_error(L, "protocol", op, "%s: redirected to what is not an http or https URL",
+                        url);
         break;
     case FAULT_PROXY:
         api->push_error(L, "misuse", op, "%s: redirected, and %s", url, WEIR_HTTP_BAD_PROXY);
         break;
     case FAULT_LENGTH:
-        api->push_error(L, "misuse", op, "%s: the body has not the length that content-length announced (%I bytes)",
+        api->push_error(L, "misuse", op,
+                        "%s: the body has not the length that content-length announced (%I bytes)",
                         url, (LUAI_UACINT)t->upload_size);
         break;
     case FAULT_CLOSED:
@@ -135,7 +139,8 @@ static void push_error(lua_State *L, const weir_transfer *t, const char *op, con
         weir__message_push(L, message_of(t));
         curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &system);
         if (has_prefix(t, "Failed to connect") && system != 0) /* otherwise it may be an old one */
-            api->push_error(L, kind, op, "%s: %s (%s)", url, lua_tostring(L, -1), strerror((int)system));
+            api->push_error(L, kind, op, "%s: %s (%s)", url, lua_tostring(L, -1),
+                            strerror((int)system));
         else
             api->push_error(L, kind, op, "%s: %s", url, lua_tostring(L, -1));
         lua_remove(L, -2);
@@ -162,7 +167,8 @@ static int build_error(lua_State *L)
     return 1;
 }
 
-int weir__transfer_raise(lua_State *L, weir_transfer *t, const char *op, const char *url, size_t size)
+int weir__transfer_raise(lua_State *L, weir_transfer *t, const char *op, const char *url,
+                         size_t size)
 {
     struct failure f = {t, op, url, size};
     weir_exchange *x = t->exchange;
@@ -180,7 +186,7 @@ int weir__transfer_raise(lua_State *L, weir_transfer *t, const char *op, const c
     return lua_error(L);
 }
 
-/* --- the answer ---------------------------------------------------------------------------------- */
+/* --- the answer ------------------------------------------------------------------------------- */
 /* Put the value on top under the key below it, beside what is there already. [-2, +0, m] */
 static void add_header(lua_State *L, int headers, int is_cookie)
 {

@@ -29,25 +29,32 @@ static void refund(weir_runtime *rt, weir_waiter *w)
 
 const weir_wait_ops *weir__wait_ops(int verb)
 {
-#define OP_OF(verb) {"http:" verb, leave, refund, NULL, NULL}
-    static const weir_wait_ops ops[] = {OP_OF("get"),   OP_OF("head"),   OP_OF("post"),   OP_OF("put"),
-                                        OP_OF("patch"), OP_OF("delete"), OP_OF("request")};
+#define OP_OF(verb)                                                                                \
+    {                                                                                              \
+        "http:" verb, leave, refund, NULL, NULL                                                    \
+    }
+    static const weir_wait_ops ops[] = {OP_OF("get"),    OP_OF("head"),  OP_OF("post"),
+                                        OP_OF("put"),    OP_OF("patch"), OP_OF("delete"),
+                                        OP_OF("request")};
 #undef OP_OF
     return &ops[verb];
 }
 
-/* --- arguments ----------------------------------------------------------------------------------- */
+/* --- arguments -------------------------------------------------------------------------------- */
 static int is_token(const char *s, size_t size)
 {
     for (size_t i = 0; i < size; i++)
-        if ((unsigned char)s[i] <= ' ' || (unsigned char)s[i] >= 0x7f || strchr("()<>@,;:\\\"/[]?={}", s[i]))
+        if ((unsigned char)s[i] <= ' ' || (unsigned char)s[i] >= 0x7f ||
+            strchr("()<>@,;:\\\"/[]?={}", s[i]))
             return 0;
     return size > 0;
 }
 
-static int misuse_option(lua_State *L, const weir_lua_api *api, const char *op, const char *name, const char *expected)
+static int misuse_option(lua_State *L, const weir_lua_api *api, const char *op, const char *name,
+                         const char *expected)
 {
-    return api->raise(L, "misuse", op, "option %s must be %s, got %s", name, expected, luaL_typename(L, -1));
+    return api->raise(L, "misuse", op, "option %s must be %s, got %s", name, expected,
+                      luaL_typename(L, -1));
 }
 
 static uint64_t read_count(lua_State *L, const weir_lua_api *api, int index, const char *op,
@@ -67,7 +74,9 @@ static uint64_t read_count(lua_State *L, const weir_lua_api *api, int index, con
         }
     }
     if (type != LUA_TNIL && !ok)
-        misuse_option(L, api, op, name, least > 0 ? "a positive integer or math.huge" : "an integer >= 0 or math.huge");
+        misuse_option(L, api, op, name,
+                      least > 0 ? "a positive integer or math.huge"
+                                : "an integer >= 0 or math.huge");
     lua_pop(L, 1);
     return value;
 }
@@ -80,7 +89,8 @@ uint32_t weir__read_bound(lua_State *L, const weir_lua_api *api, int index, cons
 }
 
 /* -1 for nil, else 0 or 1. */
-static int read_boolean(lua_State *L, const weir_lua_api *api, int index, const char *op, const char *name)
+static int read_boolean(lua_State *L, const weir_lua_api *api, int index, const char *op,
+                        const char *name)
 {
     int type = lua_getfield(L, index, name), value = type == LUA_TNIL ? -1 : lua_toboolean(L, -1);
     if (type != LUA_TNIL && type != LUA_TBOOLEAN)
@@ -122,7 +132,8 @@ void weir__read_options(lua_State *L, const weir_lua_api *api, weir_runtime *rt,
     weir_address at;
 
     r->max_body = read_count(L, api, index, op, "max_body", 0, r->max_body);
-    r->max_redirects = (long)weir__read_bound(L, api, index, op, "max_redirects", 0, (uint32_t)r->max_redirects);
+    r->max_redirects =
+        (long)weir__read_bound(L, api, index, op, "max_redirects", 0, (uint32_t)r->max_redirects);
     flag = read_boolean(L, api, index, op, "follow");
     if (flag >= 0)
         r->follow = flag;
@@ -139,7 +150,8 @@ void weir__read_options(lua_State *L, const weir_lua_api *api, weir_runtime *rt,
     if (text != NULL)
         r->proxy = text;
     if (text != NULL && *text != '\0' && weir__address_parse_proxy(text, &at) != NULL)
-        api->raise(L, "misuse", op, "option proxy must be the URL of an http, https or socks proxy");
+        api->raise(L, "misuse", op,
+                   "option proxy must be the URL of an http, https or socks proxy");
 }
 
 static weir_verb verb_of(const char *method)
@@ -169,7 +181,8 @@ uint64_t weir__read_request(lua_State *L, weir_client *c, weir_request *r)
     if (api->runtime(L) != c->rt)
         api->raise(L, "misuse", op, "the client belongs to another runtime");
     if (!is_token(r->method, size) || strcmp(r->method, "CONNECT") == 0)
-        api->raise(L, "misuse", op, "option method must be the name of an HTTP method other than CONNECT");
+        api->raise(L, "misuse", op,
+                   "option method must be the name of an HTTP method other than CONNECT");
     if (lua_type(L, 3) != LUA_TSTRING)
         api->raise(L, "misuse", op, "url must be a string, got %s", luaL_typename(L, 3));
     r->url = lua_tolstring(L, 3, &r->url_size);
@@ -178,7 +191,8 @@ uint64_t weir__read_request(lua_State *L, weir_client *c, weir_request *r)
         weir__url_push(L, r->url, r->url_size);
         luaL_gsub(L, lua_tostring(L, -1), "\r", "\\r");
         luaL_gsub(L, lua_tostring(L, -1), "\n", "\\n");
-        api->raise(L, "misuse", op, "url \"%s\" is not one that can be fetched: %s", lua_tostring(L, -1), problem);
+        api->raise(L, "misuse", op, "url \"%s\" is not one that can be fetched: %s",
+                   lua_tostring(L, -1), problem);
     }
     if (lua_type(L, 5) == LUA_TSTRING)
         r->body = lua_tolstring(L, 5, &r->body_size);
@@ -248,7 +262,7 @@ int weir__raise_code(lua_State *L, weir_client *c, const char *op, int code)
     return c->api->raise(L, "misuse", op, "%s", WEIR_HTTP_BAD_PROXY);
 }
 
-/* --- the outcome ------------------------------------------------------------------------------------ */
+/* --- the outcome ------------------------------------------------------------------------------ */
 static const char *phase_of(const weir_transfer *t)
 {
     curl_off_t connected = 0;
@@ -269,7 +283,8 @@ static const char *phase_of(const weir_transfer *t)
     }
 }
 
-int weir__raise_timeout(lua_State *L, weir_transfer *t, const char *op, const char *url, size_t size)
+int weir__raise_timeout(lua_State *L, weir_transfer *t, const char *op, const char *url,
+                        size_t size)
 {
     const weir_lua_api *api = t->client->api;
     weir_exchange *x = t->exchange;

@@ -45,7 +45,8 @@ static weir_transfer *check_open(lua_State *L, weir_exchange *x)
         x->api->raise(L, "misuse", x->op, "the answer belongs to another runtime");
     if (t->waiter != NULL)
         x->api->raise(L, "misuse", x->op, "another task waits for this answer");
-    if (x->deadline != WEIR_FOREVER && x->api->now(t->client->rt) >= x->deadline && t->fault == FAULT_NONE) {
+    if (x->deadline != WEIR_FOREVER && x->api->now(t->client->rt) >= x->deadline &&
+        t->fault == FAULT_NONE) {
         url = url_of(L, &size);
         if (t->state != TRANSFER_ENDED)
             weir__transfer_abort(t);
@@ -93,7 +94,7 @@ static int is_failed(const weir_transfer *t)
     return t->fault != FAULT_NONE || t->code != CURLE_OK;
 }
 
-/* --- the answer --------------------------------------------------------------------------------- */
+/* --- the answer ------------------------------------------------------------------------------- */
 static int answer_now(lua_State *L, weir_exchange *x, weir_transfer *t)
 {
     CURLcode code = t->code;
@@ -128,7 +129,7 @@ static int exchange_answer(lua_State *L)
     return wait_for(L, x, t->is_stream ? WANT_HEAD : WANT_END, answerk);
 }
 
-/* --- reading -------------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 static int read_now(lua_State *L, weir_exchange *x, weir_transfer *t)
 {
     size_t size;
@@ -182,7 +183,7 @@ static int exchange_read(lua_State *L)
     return read_now(L, x, t);
 }
 
-/* --- writing -------------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 static int put(weir_transfer *t, const char *bytes, size_t size)
 {
     weir_buffer *b = &t->upload;
@@ -253,7 +254,8 @@ static int exchange_write(lua_State *L)
 {
     weir_exchange *x = check_exchange(L);
     if (lua_type(L, 2) != LUA_TSTRING)
-        return x->api->raise(L, "misuse", x->op, "the body must come in strings, got %s", luaL_typename(L, 2));
+        return x->api->raise(L, "misuse", x->op, "the body must come in strings, got %s",
+                             luaL_typename(L, 2));
     lua_settop(L, 2);
     check_open(L, x);
     x->taken = 0;
@@ -267,14 +269,15 @@ static int exchange_finish(lua_State *L)
     weir_exchange *x = check_exchange(L);
     weir_transfer *t = check_open(L, x);
     t->upload_ended = 1;
-    if (t->upload_size >= 0 && t->written != t->upload_size && t->is_upload && t->state != TRANSFER_ENDED)
+    if (t->upload_size >= 0 && t->written != t->upload_size && t->is_upload &&
+        t->state != TRANSFER_ENDED)
         weir__transfer_fail(t, FAULT_LENGTH, 0);
     else
         weir__transfer_resume(t);
     return 0;
 }
 
-/* --- start and end ---------------------------------------------------------------------------------- */
+/* --- start and end ---------------------------------------------------------------------------- */
 static int exchange_close(lua_State *L)
 {
     weir_exchange *x = check_exchange(L);
@@ -338,8 +341,10 @@ void weir__exchange_open(lua_State *L)
     static const luaL_Reg methods[] = {{"answer", exchange_answer}, {"read", exchange_read},
                                        {"write", exchange_write},   {"finish", exchange_finish},
                                        {"close", exchange_close},   {NULL, NULL}};
-    static const luaL_Reg meta[] = {{"__gc", exchange_close}, {"__close", exchange_close},
-                                    {"__tostring", exchange_tostring}, {NULL, NULL}};
+    static const luaL_Reg meta[] = {{"__gc", exchange_close},
+                                    {"__close", exchange_close},
+                                    {"__tostring", exchange_tostring},
+                                    {NULL, NULL}};
     luaL_newmetatable(L, WEIR_HTTP_EXCHANGE);
     luaL_setfuncs(L, meta, 0);
     luaL_newlib(L, methods);

@@ -179,7 +179,8 @@ static void lingered(weir_runtime *rt, weir_timer *timer)
         watch(weir_container(k, weir_socket, idle), 0);
 }
 
-curl_socket_t weir__client_open_socket(void *data, curlsocktype purpose, struct curl_sockaddr *address)
+curl_socket_t weir__client_open_socket(void *data, curlsocktype purpose,
+                                       struct curl_sockaddr *address)
 {
     weir_transfer *t = data;
     weir_client *c = t->client;
@@ -199,8 +200,10 @@ curl_socket_t weir__client_open_socket(void *data, curlsocktype purpose, struct 
         int wanted = stale->wanted;
         socket_free(stale);
         if (wanted != 0)
-            on_socket(t->easy, fd, (wanted & WEIR_READABLE ? CURL_POLL_IN : 0) |
-                      (wanted & WEIR_WRITABLE ? CURL_POLL_OUT : 0), c, NULL);
+            on_socket(t->easy, fd,
+                      (wanted & WEIR_READABLE ? CURL_POLL_IN : 0) |
+                          (wanted & WEIR_WRITABLE ? CURL_POLL_OUT : 0),
+                      c, NULL);
     }
     return fd;
 }

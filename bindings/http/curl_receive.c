@@ -149,7 +149,8 @@ static int on_connection(void *data, char *to, char *from, int to_port, int from
 
 void weir__transfer_resume(weir_transfer *t)
 {
-    int before = (t->recv_paused ? CURLPAUSE_RECV : 0) | (t->send_paused ? CURLPAUSE_SEND : 0), after;
+    int before = (t->recv_paused ? CURLPAUSE_RECV : 0) | (t->send_paused ? CURLPAUSE_SEND : 0),
+        after;
     CURLcode rc;
     if (t->state != TRANSFER_ACTIVE || before == 0)
         return;

@@ -16,9 +16,9 @@
 #define KEEP_HEAD (4 * 1024)
 
 enum {
-    OPTION_CUSTOM = 1,  /* a method of its own name */
+    OPTION_CUSTOM = 1, /* a method of its own name */
     OPTION_HEAD = 2,
-    OPTION_POST = 4,    /* a body */
+    OPTION_POST = 4, /* a body */
     OPTION_LINES = 8,
     OPTION_VERIFY = 16, /* not as the client has it */
     OPTION_CA = 32,
@@ -43,7 +43,8 @@ static CURL *easy_new(weir_transfer *t)
     curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L); /* never wait for a resolver thread */
 #endif
     if (curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, "") != CURLE_OK ||
-        curl_easy_setopt(e, CURLOPT_PROXY, "") != CURLE_OK || /* never the environment's by itself */
+        curl_easy_setopt(e, CURLOPT_PROXY, "") !=
+            CURLE_OK || /* never the environment's by itself */
         curl_easy_setopt(e, CURLOPT_NOPROXY, "") != CURLE_OK ||
 #if LIBCURL_VERSION_NUM >= 0x075500
         curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https") != CURLE_OK ||
@@ -102,7 +103,7 @@ void weir__transfer_free(weir_transfer *t)
     weir__http_alloc(c, t, sizeof *t, 0);
 }
 
-/* --- what a request asks for --------------------------------------------------------------- */
+/* --- what a request asks for ------------------------------------------------------------------ */
 int weir__transfer_add_line(weir_transfer *t, const char *line)
 {
     if (t->n_lines == t->lines_capacity) {
@@ -190,7 +191,8 @@ static int set_dial(weir_transfer *t, weir_origin *o)
 
     if (proxy == NULL)
         proxy = o->at.secure ? c->proxy_https : c->proxy_http;
-    if (proxy != NULL && *proxy != '\0' && (t->proxy != NULL || !weir__no_proxy(c->no_proxy, &o->at))) {
+    if (proxy != NULL && *proxy != '\0' &&
+        (t->proxy != NULL || !weir__no_proxy(c->no_proxy, &o->at))) {
         if (weir__address_parse_proxy(proxy, &at) != NULL)
             return WEIR_EINVAL;
         t->dial = weir__origin_get(c, &at);
@@ -249,7 +251,8 @@ int weir__transfer_prepare(weir_transfer *t, const weir_request *r)
     static const char *const names[] = {NULL, NULL, NULL, "PUT", "PATCH", "DELETE", NULL};
     weir_client *c = t->client;
     const char *custom = r->verb == VERB_OTHER ? r->method : names[r->verb];
-    int rc, has_body = r->body != NULL || r->is_upload || (r->verb >= VERB_POST && r->verb <= VERB_PATCH);
+    int rc, has_body =
+                r->body != NULL || r->is_upload || (r->verb >= VERB_POST && r->verb <= VERB_PATCH);
 
     reset_answer(t);
     t->verb = (uint8_t)r->verb;
@@ -341,7 +344,7 @@ void weir__transfer_start(weir_transfer *t)
     c->stats.requests++;
 }
 
-/* --- end ---------------------------------------------------------------------------------------- */
+/* --- end -------------------------------------------------------------------------------------- */
 int weir__transfer_has(const weir_transfer *t, int wants)
 {
     if (t->state == TRANSFER_ENDED)
@@ -420,7 +423,7 @@ void weir__transfer_release(weir_transfer *t)
     c->n_spare++;
 }
 
-/* --- redirects ---------------------------------------------------------------------------------- */
+/* --- redirects -------------------------------------------------------------------------------- */
 static void drop_lines(weir_transfer *t, const char *const *names)
 {
     unsigned kept = 0, sensitive = t->n_sensitive;
@@ -439,7 +442,8 @@ static void drop_lines(weir_transfer *t, const char *const *names)
 /* The next origin is another one. */
 static void drop_secrets(weir_transfer *t)
 {
-    static const char *const names[] = {"authorization", "cookie", "proxy-authorization", "host", NULL};
+    static const char *const names[] = {"authorization", "cookie", "proxy-authorization", "host",
+                                        NULL};
     drop_lines(t, names);
     for (unsigned i = t->n_sensitive; i < t->n_lines; i++)
         t->lines[i - t->n_sensitive].data = t->lines[i].data;
@@ -469,7 +473,8 @@ static int redirect(weir_transfer *t, weir_origin **out)
 /* The same request at another place; 301 and 302 turn a POST into a GET, 303 everything. */
 static void follow(weir_transfer *t)
 {
-    static const char *const of_body[] = {"content-type", "content-length", "content-encoding", "expect", NULL};
+    static const char *const of_body[] = {"content-type", "content-length", "content-encoding",
+                                          "expect", NULL};
     weir_client *c = t->client;
     weir_origin *next = NULL;
     int fault = redirect(t, &next), rc;
