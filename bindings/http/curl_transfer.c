@@ -43,8 +43,7 @@ static CURL *easy_new(weir_transfer *t)
     curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L); /* never wait for a resolver thread */
 #endif
     if (curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, "") != CURLE_OK ||
-        curl_easy_setopt(e, CURLOPT_PROXY, "") !=
-            CURLE_OK || /* never the environment's by itself */
+        curl_easy_setopt(e, CURLOPT_PROXY, "") != CURLE_OK || /* not the environment's by itself */
         curl_easy_setopt(e, CURLOPT_NOPROXY, "") != CURLE_OK ||
 #if LIBCURL_VERSION_NUM >= 0x075500
         curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https") != CURLE_OK ||
