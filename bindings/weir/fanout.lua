@@ -13,7 +13,6 @@ local map = require "weir.map"
 ---@class weir.fanout
 local fanout = { map = map.map, each = map.each }
 
-local collecting <const> = { collect = true }
 local unneeded <const> = "not needed any more" -- the reason of our cancels
 
 -- --- elements --------------------------------------------------------------------------------
