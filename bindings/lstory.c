@@ -75,6 +75,10 @@ void ltask_push_default_name(lua_State *L, ltask *t)
 
 void ltask_push_name(lua_State *L, ltask *t)
 {
+    if (t->slot == 0) { /* it ended: nothing anchors it any more */
+        ltask_push_default_name(L, t);
+        return;
+    }
     ltask_push(L, t);
     if (ltask_push_field(L, lua_gettop(L), t, "name") == LUA_TSTRING)
         lua_pushfstring(L, "task '%s'", lua_tostring(L, -1));
@@ -87,6 +91,7 @@ void ltask_push_name(lua_State *L, ltask *t)
 void ltask_push_site(lua_State *L, ltask *t)
 {
     lua_Debug ar;
+    assert(t->slot != 0);
     ltask_push(L, t);
     int index = lua_gettop(L);
     if (!t->has_extra)
