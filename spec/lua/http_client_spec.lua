@@ -343,7 +343,7 @@ describe("weir.http client #real", function()
     end))
 
     it("comes from a file", real(function()
-      local file <close> = assert(io.open(server.dir .. "/root/large.txt"))
+      local file <close> = assert(io.open(server.dir .. "/www/large.txt"))
       assert.equal(201, http.put(server:url("/files/copy"), { body = file }).status)
       assert.is_true(http.get(server:url("/files/copy")).body == nginx.large)
     end))

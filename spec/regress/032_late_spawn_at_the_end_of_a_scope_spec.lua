@@ -1,5 +1,5 @@
--- Who awaited the last child was woken before the owner of the scope, and could still spawn on it; the
--- scope then ended over a living child.
+-- 032 - our own: who awaited the last child was woken before the owner of the scope, and could
+-- still spawn on it; the scope then ended over a living child.
 
 local helper = require "support.helper"
 local weir = require "weir"

@@ -1,4 +1,5 @@
--- A finalizer may still see a semaphore that was finalized before it in the same cycle.
+-- 033 - our own: a finalizer may still see a semaphore that was finalized before it in the same
+-- cycle.
 
 local helper = require "support.helper"
 local weir = require "weir"

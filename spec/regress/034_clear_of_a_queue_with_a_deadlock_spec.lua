@@ -1,4 +1,5 @@
--- Clearing one job made the next head a deadlock, which moved it out of the list that was being walked.
+-- 034 - our own: clearing one job made the next head a deadlock, which moved it out of the list
+-- that was being walked.
 
 local helper = require "support.helper"
 local weir = require "weir"

@@ -1,5 +1,5 @@
--- The hook for unhandled errors runs when the task has joined its children; what it spawned had no parent
--- that would wait for it.
+-- 035 - our own: the hook for unhandled errors runs when the task has joined its children; what it
+-- spawned had no parent that would wait for it.
 
 local helper = require "support.helper"
 local weir = require "weir"

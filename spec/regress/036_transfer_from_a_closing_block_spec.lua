@@ -1,4 +1,4 @@
--- A permit that was handed over raised at the end of the block that had acquired it.
+-- 036 - our own: a permit that was handed over raised at the end of the block that had acquired it.
 
 local helper = require "support.helper"
 local weir = require "weir"

@@ -1,4 +1,4 @@
--- The first of two tasks that settle one scope took the claim along when it gave up.
+-- 037 - our own: the first of two tasks that settle one scope took the claim along when it gave up.
 
 local helper = require "support.helper"
 local weir = require "weir"

@@ -1,4 +1,4 @@
--- An error with the text of one that was handled before got the stack of that one.
+-- 038 - our own: an error with the text of one that was handled before got the stack of that one.
 
 local helper = require "support.helper"
 local weir = require "weir"

@@ -1,5 +1,5 @@
--- The hundred and first operation that need not wait wanted to make a checkpoint, in a callback of
--- string.gsub too.
+-- 039 - our own: the hundred and first operation that need not wait wanted to make a checkpoint, in
+-- a callback of string.gsub too.
 
 local helper = require "support.helper"
 local weir = require "weir"

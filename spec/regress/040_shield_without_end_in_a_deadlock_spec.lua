@@ -1,4 +1,5 @@
--- A deadlock inside a shield without end could not be cancelled, and the driver went round and round.
+-- 040 - our own: a deadlock inside a shield without end could not be cancelled, and the driver went
+-- round and round.
 
 local helper = require "support.helper"
 local weir = require "weir"

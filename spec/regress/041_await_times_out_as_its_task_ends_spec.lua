@@ -1,4 +1,5 @@
--- The message of an await that timed out named its task, which had ended before the awaiter's turn.
+-- 041 - our own: the message of an await that timed out named its task, which had ended before the
+-- awaiter's turn.
 
 local helper = require "support.helper"
 local weir = require "weir"

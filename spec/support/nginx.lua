@@ -44,7 +44,7 @@ http {
   server {
     listen 127.0.0.1:PORT backlog=4096;
     TLS
-    root DIR/root;
+    root DIR/www;
     location = /hello { return 200 "hello"; }
     location = /where {
       add_header X-Connection $connection;
@@ -151,9 +151,9 @@ local function prepare()
   local ok, dir = run("mktemp -d")
   assert(ok, dir)
   dir = dir:gsub("%s+$", "")
-  assert(run(("mkdir -p %s/root/files && chmod -R a+rwx %s"):format(dir, dir)))
-  write(dir .. "/root/large.txt", large)
-  write(dir .. "/root/hello.txt", "hello")
+  assert(run(("mkdir -p %s/www/files && chmod -R a+rwx %s"):format(dir, dir)))
+  write(dir .. "/www/large.txt", large)
+  write(dir .. "/www/hello.txt", "hello")
   write(dir .. "/users", "ann:{PLAIN}se cret\n")
   return dir
 end
