@@ -49,7 +49,7 @@ static int acquired(lua_State *L, int status, lua_KContext task)
     return 1; /* the permit, on top since before the wait */
 }
 
-/* Stack: semaphore, n, options. */
+/* Stack: semaphore, n or whatever, options. */
 static int acquire_now(lua_State *L, const lbox *box, lsem *s, uint32_t n,
                        const acquire_options *options)
 {
@@ -108,13 +108,14 @@ int lsem_acquire(lua_State *L)
     acquire_options options = {WEIR_FOREVER, 0};
     uint32_t n = 1;
     lsem *s = check_self(L, box, op);
-    if (lua_type(L, 2) == LUA_TTABLE) {
-        lua_pushnil(L);
-        lua_insert(L, 2);
+    if (lua_type(L, 2) == LUA_TTABLE) { /* no n */
+        lua_settop(L, 2);
+        lua_pushvalue(L, 2);
+    } else {
+        lua_settop(L, 3);
+        if (!lua_isnil(L, 2))
+            n = lcheck_count(L, 2, op, "n");
     }
-    lua_settop(L, 3);
-    if (!lua_isnil(L, 2))
-        n = lcheck_count(L, 2, op, "n");
     if (!lua_isnil(L, 3))
         read_options(L, &s->sem, op, &options);
     ltask *t = lwait_task(L, s->ctx, op);
