@@ -187,6 +187,10 @@ int main(int argc, char **argv)
         curl_easy_setopt(slots[i], CURLOPT_WRITEFUNCTION, on_body);
         curl_easy_setopt(slots[i], CURLOPT_WRITEDATA, &r);
         curl_easy_setopt(slots[i], CURLOPT_NOSIGNAL, 1L);
+        /* As weir.http does: no look into the environment, no scan of the DNS cache each time. */
+        curl_easy_setopt(slots[i], CURLOPT_PROXY, "");
+        curl_easy_setopt(slots[i], CURLOPT_NOPROXY, "");
+        curl_easy_setopt(slots[i], CURLOPT_DNS_CACHE_TIMEOUT, -1L);
     }
     requests(&r, slots, limit, 500, by_socket); /* connect */
     cpu = cpu_ns();
