@@ -1,7 +1,7 @@
 # host/support.sh - what the tests of scripts/ share: sourced with $script set, the path of the one under test.
 #
 # Makes $dir, a folder that goes with the test; run() leaves a run's output in $dir/out and $dir/err. What a
-# failed test has in $dir/out, $dir/err and the files named in $shown is printed.
+# failed test has in $dir/out, $dir/err and the files there that $shown names is printed, the end of each.
 # shellcheck shell=sh disable=SC2154
 
 dir=$(mktemp -d)
@@ -11,7 +11,7 @@ name=$(basename "$script")
 fail() {
     echo "not ok: $*" >&2
     for file in out err ${shown:-}; do
-        [ ! -f "$dir/$file" ] || sed "s|^|$file: |" "$dir/$file" | head -40 >&2
+        [ ! -f "$dir/$file" ] || sed "s|^|$file: |" "$dir/$file" | tail -n 40 >&2
     done
     exit 1
 }

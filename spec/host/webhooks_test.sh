@@ -5,37 +5,11 @@
 # how long anything takes: counts, the order of records in the journal, exit codes.
 set -eu
 
-dir=$(mktemp -d)
-webhooks="$WEIR scripts/webhooks.lua"
+script=scripts/webhooks.lua
+shown=journal
+. spec/host/support.sh
+webhooks="$WEIR $script"
 trap 'exec 3<&- 4<&-; rm -rf "$dir"' EXIT
-
-fail() {
-    echo "not ok: $*" >&2
-    for file in out err; do
-        [ -f "$dir/$file" ] && sed "s|^|$file: |" "$dir/$file" | head -40 >&2
-    done
-    [ ! -f "$dir/journal" ] || tail -5 "$dir/journal" | sed 's|^|journal: |' >&2
-    exit 1
-}
-
-# run CODE WORDS...: webhooks.lua with these, its output in $dir/out and $dir/err
-run() {
-    expected=$1
-    shift
-    code=0
-    $webhooks "$@" >"$dir/out" 2>"$dir/err" || code=$?
-    [ "$code" -eq "$expected" ] || fail "exit code $code instead of $expected: webhooks.lua $*"
-}
-
-# has FILE PATTERN [COUNT]: so many lines match
-has() {
-    n=$(grep -c -e "$2" "$dir/$1") || true
-    if [ $# -eq 3 ]; then
-        [ "$n" -eq "$3" ] || fail "$n lines match '$2' in $1, not $3"
-    else
-        [ "$n" -gt 0 ] || fail "no line matches '$2' in $1"
-    fi
-}
 
 # ask URL: what the receivers answer
 ask() {
@@ -141,10 +115,7 @@ has out '8 more were done before'
 code=0
 deliveries "$base" 11 15 fine | (sleep 0.2; cat) | $webhooks --json - >"$dir/out" 2>"$dir/err" || code=$?
 [ "$code" -eq 0 ] || fail "exit code $code from standard input"
-"$WEIR" - "$dir/out" <<'LUA' || fail "--json"
-local s = require "weir.json".decode(io.open(arg[1]):read "a")
-assert(s.delivered == 5 and s.failed == 0 and #s.destinations == 5)
-LUA
+holds 'a.delivered == 5 and a.failed == 0 and #a.destinations == 5'
 
 # --- 429 and Retry-After: sent far too fast, taken all the same ----------------------------------------------
 i=0
@@ -192,9 +163,7 @@ until [ -s "$dir/journal" ]; do
     sleep 0.02
 done
 kill -INT $pid
-code=0
-wait $pid || code=$?
-[ "$code" -eq 130 ] || fail "exit code $code after SIGINT"
+ended 130 $pid "after SIGINT"
 has out 'interrupted, '
 before=$(grep -c delivered "$dir/journal")
 [ "$before" -gt 0 ] && [ "$before" -lt 300 ] || fail "$before delivered after SIGINT"
