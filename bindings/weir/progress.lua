@@ -98,17 +98,18 @@ local function bar(share, width)
   return "[" .. ("#"):rep(full) .. ("-"):rep(width - full) .. "]"
 end
 
+-- Three columns stay free: the terminal echoes ^C there.
 local function draw_terminal(self)
   local text = table.concat(words(self), "  ")
   if self.label then
     text = self.label .. "  " .. text
   end
-  local room = self._width - 1 - #text - 4
+  local room = self._width - 3 - #text - 4
   if self.total and self.total > 0 and room >= 10 then
     local share = math.min(1, self.finished / self.total)
     text = text .. "  " .. bar(share, math.min(room, 40))
   end
-  self._file:write("\r", text:sub(1, self._width - 1), "\27[K")
+  self._file:write("\r", text:sub(1, self._width - 3), "\27[K")
   self._file:flush()
   self._drawn = true
 end
