@@ -67,7 +67,10 @@ static int acquire_now(lua_State *L, const lbox *box, lsem *s, uint32_t n,
     lwait_enter(L, s->ctx, op);
     if (options->timeout == 0) {
         s->sem.stats.timeouts++;
-        return lerror_raise(L, "timeout", op, "no permit is free");
+        lerror_push(L, "timeout", op, "no permit is free");
+        lua_pushstring(L, s->sem.name);
+        lua_setfield(L, -2, "name");
+        return lua_error(L);
     }
     rc = weir_semaphore_acquire_ranked(&s->sem, &t->task, n, options->priority, &t->task.wait,
                                        weir_after(s->ctx->rt, options->timeout), &permit);

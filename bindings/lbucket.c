@@ -35,10 +35,12 @@ static int bucket_gc(lua_State *L)
     if (b == NULL)
         return 0;
     if (b->rate.waiting == 0 && weir_list_is_empty(&b->rate.granted) &&
-        weir_list_is_empty(&b->rate.ended) && weir_list_is_empty(&b->rate.idle))
+        weir_list_is_empty(&b->rate.ended) && weir_list_is_empty(&b->rate.idle)) {
         bucket_free(b);
-    else
+    } else {
+        *b->owner = NULL; /* other finalizers may still look at the userdata */
         b->owner = NULL;
+    }
     return 0;
 }
 

@@ -101,14 +101,15 @@ static int permit_transfer(lua_State *L)
 static int permit_split(lua_State *L)
 {
     static const char op[] = "permit:split";
-    lpermit *p = check_mine(L, 1, op);
-    uint32_t n = lcheck_count(L, 2, op, "n");
     weir_permit *part = NULL;
+    lcheck_object(L, 1, LTYPE_PERMIT, op);
+    uint32_t n = lcheck_count(L, 2, op, "n");
+    lua_getiuservalue(L, 1, 1);
+    lpermit *q = lpermit_push(L, lbox_here(L), -1, n);
+    lpermit *p = check_mine(L, 1, op); /* last: to allocate may run a finalizer that releases it */
     if (n >= p->n)
         return lerror_raise(L, "misuse", op, "'n' must be less than the permit's own %I, got %I",
                             (lua_Integer)p->n, (lua_Integer)n);
-    lua_getiuservalue(L, 1, 1);
-    lpermit *q = lpermit_push(L, lbox_here(L), -1, n);
     if (weir_permit_split(p->permit, n, &part) != 0)
         return luaL_error(L, "not enough memory");
     p->n -= n;

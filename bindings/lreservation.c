@@ -33,6 +33,8 @@ static weir_ticket *check_ticket(lua_State *L, const char *op)
     lua_getiuservalue(L, 1, 1);
     lbucket_of(L, -1, op);
     lua_pop(L, 1);
+    if (r->ticket == NULL) /* an older finalizer still looks at it */
+        lerror_raise(L, "misuse", op, "the reservation was collected");
     return r->ticket;
 }
 

@@ -187,6 +187,14 @@ void lsem_outcome(lua_State *L, lcontext *ctx)
     lsem *s = *(lsem **)lua_touserdata(L, 1);
     if (w->status == WEIR_CLOSED)
         lsem_refused(L, &s->sem, WEIR_ECLOSED, 0, "semaphore:acquire");
+    if (w->status == WEIR_IMPOSSIBLE) {
+        lerror_push(L, "impossible", "semaphore:acquire",
+                    "can never be granted any more: the capacity shrank to %I",
+                    (lua_Integer)s->sem.capacity);
+        lua_pushstring(L, s->sem.name);
+        lua_setfield(L, -2, "name");
+        lua_error(L);
+    }
     if (w->status == WEIR_TIMEOUT) {
         lerror_push(L, "timeout", "semaphore:acquire", "timed out; %I of %I held, %I waiting",
                     (lua_Integer)(s->sem.capacity - s->sem.available), (lua_Integer)s->sem.capacity,

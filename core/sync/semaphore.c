@@ -249,8 +249,12 @@ int weir_semaphore_set_priority(weir_semaphore *s, weir_waiter *w, int32_t prior
     weir_permit *p = w->object;
     if (p->of != s)
         return WEIR_EINVAL;
+    uint32_t passed = p->passed;
+    int led = weir__queue_head(s) == p;
     weir_heap_remove(&s->ranks, &p->node);
     weir__queue_rank(s, p, priority);
+    if (led) /* its own count, not that of who was second */
+        p->passed = passed;
     serve(s);
     check_head(s);
     return 0;
