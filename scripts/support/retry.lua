@@ -2,6 +2,8 @@
 
 local retry = {}
 
+local FOR_EVER <const> = 1000000000 -- seconds
+
 local months <const> = { Jan = 1, Feb = 2, Mar = 3, Apr = 4, May = 5, Jun = 6, Jul = 7, Aug = 8, Sep = 9, Oct = 10,
   Nov = 11, Dec = 12 }
 
@@ -23,7 +25,7 @@ function retry.after(value)
   end
   local seconds = value:match("^%s*(%d+)%s*$")
   if seconds then
-    return tonumber(seconds)
+    return math.min(tonumber(seconds), FOR_EVER) -- so many digits as one likes may come
   end
   local day, month, year, hour, minute, second =
     value:match("^%a+, (%d%d) (%a%a%a) (%d%d%d%d) (%d%d):(%d%d):(%d%d) GMT$")

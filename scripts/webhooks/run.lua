@@ -69,7 +69,7 @@ local function judge(run, to, item, answer, began)
   end
   if answer.wait then
     if answer.wait > LONGEST_ASKED then
-      answer.message = ("%s, and asks to wait %d s"):format(answer.message, answer.wait)
+      answer.message = ("%s, and asks to wait %.0f s"):format(answer.message, answer.wait)
       answer.again = false
     else
       to:hold(answer.wait)
@@ -153,19 +153,6 @@ local function complain(run, number, problem)
   end
 end
 
--- The destination of a delivery. With very many of them in use, wait until one can be forgotten.
-local function find(run, key)
-  while true do
-    local fine, to = pcall(run.destinations, key)
-    if fine then
-      return to
-    elseif weir.kind(to) ~= "overload" then
-      error(to, 0)
-    end
-    weir.sleep(math.max(0.05, to.retry_after or 0))
-  end
-end
-
 local function read_line(run, text, place, number, seen)
   local report <const> = run.report
   report.read = report.read + 1
@@ -185,7 +172,7 @@ local function read_line(run, text, place, number, seen)
     report.skipped = report.skipped + 1
     return
   end
-  local to = find(run, d.destination)
+  local to = run.destinations(d.destination)
   while to:size() >= run.options.queue or run.pending >= LOOK_AHEAD do
     weir.await(function(resume) run.on_room = resume end)
     run.on_room = nil
@@ -226,7 +213,9 @@ return function(source, journal, dead, options, report)
     source = source, journal = journal, dead = dead, options = options, report = report, client = client,
     progress = progress, pending = 0, on_room = nil,
     places = weir.semaphore { permits = options.limit < math.huge and options.limit or 1000000, name = "in flight" },
-    destinations = weir.keyed(function(key) return destination.new(key, options) end, { name = "destinations" }),
+    destinations = weir.keyed(function(key) return destination.new(key, options) end, {
+      name = "destinations", max = math.huge, -- the report has a row for each anyway
+    }),
   }
   if progress and (journal.in_flight > 0 or journal.torn > 0) then
     progress:message(("webhooks.lua: resumed: %d done, %d were in flight and may arrive twice, %d lines cut"):format(

@@ -6,6 +6,7 @@ local delivery = require "webhooks.delivery"
 local destination = require "webhooks.destination"
 local helper = require "support.helper"
 local journal = require "webhooks.journal"
+local retry = require "support.retry"
 local source = require "webhooks.source"
 local weir = require "weir"
 
@@ -207,4 +208,18 @@ describe("a line", function()
       assert.same({ "a", "", long, "b" .. long .. long .. "\r", "last" }, got)
     end
   end))
+end)
+
+describe("Retry-After", function()
+  it("is a whole number of seconds, however long, or a date", function()
+    assert.equal(7, retry.after(" 7 "))
+    for _, text in ipairs { "9223372036854775807", ("9"):rep(20), ("9"):rep(400) } do
+      assert.equal("integer", math.type(retry.after(text)))
+    end
+    assert.equal(0, retry.after("Sun, 06 Nov 1994 08:49:37 GMT"))
+    for _, text in ipairs { "", "-1", "1.5", "soon", "Sun, 06 Nix 1994 08:49:37 GMT" } do
+      assert.is_nil(retry.after(text))
+    end
+    assert.is_nil(retry.after(nil))
+  end)
 end)
