@@ -6,8 +6,8 @@
 --     weir scripts/webhooks.lua             # a demonstration against receivers of its own
 --
 -- Its parts are in webhooks/: options (command line), source and delivery (input), journal (what
--- was done), destination (what one receiver may be sent, and when), run (the work), report, demo
--- and server; docs/webhooks.md says how they work together. Runs under `weir` and plain Lua 5.4.
+-- was done), destination (what one receiver may be sent, and when), run (the work), report, demo,
+-- server and failure; docs/webhooks.md says how they work together. Runs under `weir` and plain Lua 5.4.
 
 local here <const> = arg[0]:match("^(.*)/[^/]*$") or "."
 package.path = here .. "/?.lua;" .. package.path
@@ -16,6 +16,7 @@ local weir = require "weir"
 
 local lines = require "support.lines"
 local demo = require "webhooks.demo"
+local failure = require "webhooks.failure"
 local journal = require "webhooks.journal"
 local options = require "webhooks.options"
 local new_report = require "webhooks.report".new
@@ -49,7 +50,10 @@ local function deliver(given)
   local report = new_report()
   local fine, problem = pcall(run, from, record, dead, given, report)
   summarise(given, report, fine and "" or "interrupted, ")
-  if not fine then
+  if failure.is(problem) then
+    io.stderr:write("webhooks.lua: ", tostring(problem), "\n")
+    return 2
+  elseif not fine then
     error(problem, 0)
   end
   return report:is_clean() and 0 or 1

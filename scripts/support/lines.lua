@@ -1,7 +1,8 @@
 -- support.lines - files of JSON objects, one on each line, complete as soon as they are there.
 --
 -- A line is written by one write of the system, so whatever ends the process (Ctrl-C, a kill, a
--- full disk) the file holds whole lines; a machine that dies may lose the last ones.
+-- full disk) the file holds whole lines; a machine that dies may lose the last ones. What is added
+-- to a file that ends in the middle of a line begins on a line of its own.
 
 local json = require "weir.json"
 
@@ -14,6 +15,17 @@ lines.__index = lines
 ---@return string
 function lines.encode(value)
   return (json.encode(value):gsub("\\/", "/"))
+end
+
+-- Does the file end in the middle of a line?
+local function is_cut(path)
+  local file <close> = io.open(path, "rb")
+  local size = file and file:seek("end")
+  if not size or size == 0 or not file:seek("end", -1) then
+    return false -- nothing there, or a device
+  end
+  local last = file:read(1)
+  return last ~= nil and last ~= "\n"
 end
 
 ---@param path string "-" is standard output
@@ -29,6 +41,9 @@ function lines.open(path, mode)
     return nil, why
   end
   file:setvbuf("full", 65536)
+  if mode == "ab" and is_cut(path) then
+    file:write("\n") -- goes out with the first line
+  end
   return setmetatable({ file = file, path = path }, lines)
 end
 

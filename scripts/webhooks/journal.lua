@@ -13,33 +13,55 @@
 local json = require "weir.json"
 
 local lines = require "support.lines"
+local failure = require "webhooks.failure"
 
 local journal = {}
 journal.__index = journal
 
--- What the records of a journal come to: put into `self`.
+local NOT_THERE <const> = 2 -- ENOENT, the same on every system
+
+-- What the records of a journal come to: put into `self`. Returns what is wrong if it cannot be read.
 local function replay(self, file)
   local in_flight, torn = {}, 0
-  local text
-  for line in file:lines("L") do
-    text = line
+  local line, why = file:read("L")
+  while line do
     local fine, record = pcall(json.decode, line)
     if not fine or type(record) ~= "table" or type(record.id) ~= "string" then
       torn = torn + 1
     elseif record.delivered or record.failed then
-      self.done[record.id] = true
+      self.done[record.id] = record.delivered and "delivered" or "failed"
       self.delivered = self.delivered + (record.delivered and 1 or 0)
       self.failed = self.failed + (record.failed and 1 or 0)
       in_flight[record.id] = nil
     else
       in_flight[record.id] = record.error == nil or nil
     end
+    line, why = file:read("L")
   end
   for _ in pairs(in_flight) do
     self.in_flight = self.in_flight + 1
   end
   self.torn = torn
-  return text ~= nil and text:sub(-1) ~= "\n"
+  return why
+end
+
+-- Read the journal that is there, if it is to be gone on with. Returns what is wrong.
+local function read_old(self, path, resume)
+  local old <close>, why, code = io.open(path, "rb")
+  if not old then
+    return (resume or code ~= NOT_THERE) and why or nil
+  end
+  local _, unreadable = old:read(0)
+  if unreadable then -- a folder can be opened, but not read
+    return ("%s: %s"):format(path, unreadable)
+  elseif old:seek("end") == 0 then
+    return nil
+  elseif not resume then
+    return path .. " is there already: --resume goes on with it"
+  end
+  old:seek("set", 0)
+  why = replay(self, old)
+  return why and ("%s: %s"):format(path, why)
 end
 
 ---@param path string? nil: nothing is kept
@@ -51,29 +73,21 @@ function journal.open(path, resume)
   if not path then
     return made
   end
-  local old <close> = io.open(path, "rb")
-  if old and old:read(0) and not resume then
-    return nil, path .. " is there already: --resume goes on with it"
-  end
-  local is_cut = false
-  if old and resume then
-    old:seek("set", 0)
-    is_cut = replay(made, old)
+  local problem = read_old(made, path, resume)
+  if problem then
+    return nil, problem
   end
   local file, why = lines.open(path, "ab")
   if not file then
     return nil, why
   end
   made.file = file
-  if is_cut then
-    file:write("\n")
-  end
   return made
 end
 
 local function write(self, id, rest, ...)
   if self.file then
-    self.file:write(('{"id":%s,%s}\n'):format(lines.encode(id), rest:format(...)))
+    failure.write(self.file, ('{"id":%s,%s}\n'):format(lines.encode(id), rest:format(...)))
   end
 end
 
@@ -90,7 +104,7 @@ end
 
 --- The last outcome of a delivery; `answer` as webhooks.delivery makes it.
 function journal:finish(id, answer, attempts)
-  self.done[id] = true
+  self.done[id] = answer.ok and "delivered" or "failed"
   if answer.ok then
     write(self, id, '"delivered":%d,"attempts":%d', answer.status, attempts)
   else

@@ -36,7 +36,8 @@ handed to the system at once, so whatever ends this process, --resume delivers t
 repeats only what was in flight. It is not forced to the disk: a machine that dies may lose the
 last records, and what they say is sent again.
 
-Exit code: 0 all delivered, 1 some failed, 2 wrong usage, 130 interrupted (what was in flight got
+Exit code: 0 all delivered, 1 some failed, now or before, 2 wrong usage or a file that cannot be
+read or written, 130 interrupted (what was in flight got
 4 s to finish; --resume goes on).]]
 
 local function build()
@@ -78,6 +79,19 @@ local function whole(n)
   return math.tointeger(math.ceil(n))
 end
 
+-- Do two of the files have the same path?
+local function is_one_for_two(given)
+  local seen = {}
+  for _, path in ipairs { given.source or "-", given.journal or "-", given.dead_letter or "-" } do
+    local plain = path:gsub("/+", "/"):gsub("/%./", "/"):gsub("^%./", "")
+    if seen[plain] then
+      return true
+    end
+    seen[plain] = path ~= "-" -- none, or a standard stream
+  end
+  return false
+end
+
 local function complaint_about(given)
   local is_demo <const> = given.source == nil
   if is_demo and (given.journal or given.dead_letter or given.resume) then
@@ -86,6 +100,8 @@ local function complaint_about(given)
     return "--demo-size, --demo-destinations and --unlimited are for the demonstration, which takes no SOURCE"
   elseif given.resume and not given.journal then
     return "--resume needs --journal"
+  elseif is_one_for_two(given) then
+    return "SOURCE, --journal and --dead-letter: expected different files"
   end
 end
 

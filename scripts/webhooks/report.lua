@@ -15,7 +15,8 @@ local SHOWN <const> = 60 -- rows of the table
 function report.new()
   return setmetatable({
     began = weir.now(), ended = nil, rows = {}, n_rows = 0, order = {},
-    read = 0, bad = 0, skipped = 0, delivered = 0, failed = 0, attempts = 0, retried = 0, throttled = 0,
+    read = 0, bad = 0, skipped = 0, failed_before = 0, delivered = 0, failed = 0, attempts = 0,
+    retried = 0, throttled = 0,
     in_flight = 0, peak = 0,
   }, report)
 end
@@ -72,9 +73,9 @@ function report:stop()
   self.ended = self.ended or weir.now()
 end
 
---- Was every line delivered?
+--- Was every line delivered, now or before?
 function report:is_clean()
-  return self.failed == 0 and self.bad == 0
+  return self.failed == 0 and self.bad == 0 and self.failed_before == 0
 end
 
 -- Milliseconds that a share of the attempts of these rows did not exceed.
@@ -156,6 +157,9 @@ function report:text()
   if self.skipped > 0 then
     lines[#lines + 1] = ("  %d more were done before"):format(self.skipped)
   end
+  if self.failed_before > 0 then
+    lines[#lines + 1] = ("  %d had failed before"):format(self.failed_before)
+  end
   if self.attempts > 0 then
     lines[#lines + 1] = ("  %d attempts (%d retries, %d answers 429), %.0f/s, %d in flight at most"):format(
       self.attempts, self.retried, self.throttled, self.attempts / math.max(seconds, 1e-9), self.peak)
@@ -175,7 +179,8 @@ function report:json()
       ms = { p50 = quantile({ row }, 0.5), p99 = quantile({ row }, 0.99) } }
   end
   return json.encode {
-    seconds = self:seconds(), lines = self.read, bad = self.bad, skipped = self.skipped, delivered = self.delivered,
+    seconds = self:seconds(), lines = self.read, bad = self.bad, skipped = self.skipped,
+    failed_before = self.failed_before, delivered = self.delivered,
     failed = self.failed, attempts = self.attempts, retried = self.retried, throttled = self.throttled,
     in_flight_peak = self.peak, ms = { p50 = quantile(self.order, 0.5), p99 = quantile(self.order, 0.99) },
     destinations = rows,

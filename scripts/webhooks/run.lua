@@ -14,6 +14,7 @@ local new_progress = require "weir.progress"
 local retry = require "support.retry"
 local delivery = require "webhooks.delivery"
 local destination = require "webhooks.destination"
+local failure = require "webhooks.failure"
 
 local GRACE <const> = 4           -- seconds that an attempt gets after Ctrl-C; the host ends after 5
 local LOOK_AHEAD <const> = 1000000 -- deliveries read and not yet tried, in all
@@ -51,7 +52,7 @@ end
 
 local function finish(run, to, item, text, d, answer)
   if not answer.ok and run.dead then -- first: written twice is better than never
-    run.dead:write(delivery.dead_letter(text, answer, item.attempts))
+    failure.write(run.dead, delivery.dead_letter(text, answer, item.attempts))
   end
   run.journal:finish(d.id, answer, item.attempts)
   run.report:count(to.key, answer.ok and "delivered" or "failed")
@@ -170,6 +171,7 @@ local function read_line(run, text, place, number, seen)
   seen[d.id] = number
   if run.journal.done[d.id] then
     report.skipped = report.skipped + 1
+    report.failed_before = report.failed_before + (run.journal.done[d.id] == "failed" and 1 or 0)
     return
   end
   local to = run.destinations(d.destination)

@@ -7,6 +7,8 @@
 
 local weir = require "weir"
 
+local failure = require "webhooks.failure"
+
 local source = {}
 source.__index = source
 
@@ -24,7 +26,7 @@ local function stream_reader(file, name)
   return function()
     local err, data = read(fd, CHUNK, -1)
     if err then
-      error(("cannot read %s: %s"):format(name, err), 0)
+      failure.raise(("cannot read %s: %s"):format(name, err))
     end
     return data ~= "" and data or nil
   end
@@ -66,7 +68,7 @@ local function keep(self, data)
     self.store:seek("set", self.copied)
     local fine, why = self.store:write(data)
     if not fine then
-      error("cannot keep standard input: " .. why, 0)
+      failure.raise("cannot keep standard input: " .. why)
     end
     self.copied = self.copied + #data
   end
@@ -121,7 +123,7 @@ function source:again(place)
   self.store:seek("set", place)
   local text = self.store:read("l")
   if not text then
-    error(("%s was changed while it was read"):format(self.name), 0)
+    failure.raise(("%s was changed while it was read"):format(self.name))
   end
   return text
 end

@@ -69,6 +69,18 @@ run 2 --resume "$dir/missing"
 has err '--resume needs --journal'
 run 2 --journal "$dir/missing/j" /dev/null
 has err '--journal: '
+run 2 --journal "$dir/none" --resume /dev/null
+has err '^webhooks.lua: --journal: .*none: No such file'
+[ ! -e "$dir/none" ] || fail "--resume made a journal"
+run 2 --journal "$dir" --resume /dev/null
+has err '^webhooks.lua: --journal: .*: Is a directory'
+: >"$dir/one"
+for pair in "--journal $dir/one $dir/./one" "--dead-letter $dir//one $dir/one" \
+    "--journal $dir/one --dead-letter $dir/one /dev/null"; do
+    # shellcheck disable=SC2086
+    run 2 $pair
+    has err 'expected different files'
+done
 run 2 --unlimited /dev/null
 has err 'for the demonstration'
 run 0 --quiet /dev/null
@@ -110,6 +122,23 @@ has err '--resume goes on'
 run 1 --resume --journal "$dir/journal" "$dir/in"
 has out '0 deliveries in .* 0 delivered, 0 failed'
 has out '8 more were done before'
+has out '1 had failed before'
+grep -v -e nonsense -e ftp -e '^{"url' -e paylod -e '^\[' "$dir/in" | awk '!/"e1"/ || !n++' >"$dir/good"
+run 1 --resume --journal "$dir/journal" "$dir/good" # for the one that failed before, alone
+has out '8 more were done before'
+
+# --- a line that was cut, a disk that is full ----------------------------------------------------------------
+echo "{\"id\":\"gone\",\"url\":\"$base/g/gone\"}" >"$dir/in"
+printf '{"id":"a","ur' >"$dir/dead"
+run 1 --dead-letter "$dir/dead" "$dir/in"
+has dead '^{"id":"gone".*}$' 1
+if [ -c /dev/full ]; then
+    for option in --dead-letter --journal; do
+        run 2 --quiet $option /dev/full "$dir/in"
+        has err '^webhooks.lua: cannot write to /dev/full: ' 1
+        has err . 1
+    done
+fi
 
 # --- standard input, JSON ----------------------------------------------------------------------------------
 code=0
