@@ -18,7 +18,7 @@ local LONGEST_ID <const> = 255
 local fields <const> = { id = true, url = true, body = true, headers = true, method = true, destination = true }
 local of_dead_letter <const> = { error = true, attempts = true, status = true } -- a letter may be sent again
 
-local unavailable <const> = { [429] = true, [503] = true } -- their Retry-After is for everybody
+local unavailable <const> = { [429] = true, [503] = true } -- what they ask for is for everybody
 
 local function check_url(url)
   if type(url) ~= "string" then
@@ -158,8 +158,8 @@ local function request(client, d)
 end
 
 --- One attempt. The answer has `status`, or `error` (network, timeout ...) and `message`; `ok`; `again` if
---- another attempt may help; `alive` if the receiver is in order, whatever it said; and `wait`, the seconds
---- for which it asks to be left alone.
+--- another attempt may help; `alive` if the receiver is in order, whatever it said; `busy` if it says that
+--- it has too much to do; and `wait`, the seconds for which it asks to be left alone.
 ---@async
 ---@param client weir.http.Client
 ---@param d table
@@ -178,7 +178,8 @@ function delivery.send(client, d)
   answer.ok = status >= 200 and status < 300
   answer.again = status == 408 or status == 425 or status == 429 or (status >= 500 and status ~= 501)
   answer.alive = status < 500
-  answer.wait = unavailable[status] and answer.wait or nil
+  answer.busy = unavailable[status]
+  answer.wait = answer.busy and answer.wait or nil
   if not answer.ok then
     answer.error, answer.message = "status", ("HTTP %d"):format(status)
   end

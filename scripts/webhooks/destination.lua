@@ -32,6 +32,7 @@ function destination.new(key, options)
     most = most, places = most, give_up = options.give_up, most_in_a_second = most_in_a_second,
     ends = {}, oldest = 1, newest = 0, -- times at which attempts ended, of the last second
     failures = 0, slowed_at = -math.huge, open_at = -math.huge, token_at = -math.huge, dead = nil,
+    is_postponed = false,
   }, destination)
 end
 
@@ -144,6 +145,16 @@ end
 ---@param seconds number
 function destination:hold(seconds)
   self.open_at = math.max(self.open_at, weir.now() + seconds)
+end
+
+--- It asks to be left alone for longer than this run waits: nothing more is sent. What is in its queue is
+--- left undone if `is_resumable`, and fails otherwise.
+---@param seconds number
+---@param is_resumable boolean
+function destination:postpone(seconds, is_resumable)
+  if not self.dead then
+    self.dead, self.is_postponed = ("destination asks to wait %.0f s"):format(seconds), is_resumable
+  end
 end
 
 function destination:succeeded()

@@ -112,6 +112,11 @@ function journal:finish(id, answer, attempts)
   end
 end
 
+--- Can it be gone on with?
+function journal:is_kept()
+  return self.file ~= nil
+end
+
 function journal:close()
   if self.file then
     self.file:close()

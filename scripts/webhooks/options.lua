@@ -25,8 +25,9 @@ receivers of its own on this machine.]]
 
 local epilog <const> = [[
 The id is sent as Idempotency-Key. Tried again, after a wait that doubles and is drawn at random:
-no answer, and the statuses 408, 425, 429 and 500 or more but 501. Retry-After of a 429 or 503
-holds the whole destination back (one beyond 5 minutes is a failure). What waits for its next
+no answer, and the statuses 408, 425, 429 and 500 or more but 501. A 429 or 503 holds the whole
+destination back, as long as its Retry-After says; beyond 5 minutes nothing more is sent to it, and
+the rest is left for --resume (without a journal it fails). What waits for its next
 attempt holds no place and no connection. Three failures in a row slow a destination down to one
 attempt at a time, with pauses of up to 10 s; after --give-up of them the rest of its deliveries
 fail without an attempt.
@@ -36,7 +37,7 @@ handed to the system at once, so whatever ends this process, --resume delivers t
 repeats only what was in flight. It is not forced to the disk: a machine that dies may lose the
 last records, and what they say is sent again.
 
-Exit code: 0 all delivered, 1 some failed, now or before, 2 wrong usage or a file that cannot be
+Exit code: 0 all delivered, 1 some failed, now or before, or are left, 2 wrong usage or a file that cannot be
 read or written, 130 interrupted (what was in flight got
 4 s to finish; --resume goes on).]]
 

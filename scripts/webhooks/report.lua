@@ -75,7 +75,12 @@ end
 
 --- Was every line delivered, now or before?
 function report:is_clean()
-  return self.failed == 0 and self.bad == 0 and self.failed_before == 0
+  return self.failed == 0 and self.bad == 0 and self.failed_before == 0 and self:left() == 0
+end
+
+--- How many deliveries have no outcome.
+function report:left()
+  return self.read - self.bad - self.skipped - self.delivered - self.failed
 end
 
 -- Milliseconds that a share of the attempts of these rows did not exceed.
@@ -147,8 +152,7 @@ end
 ---@return string text for people, lines without a last newline
 function report:text()
   local lines, seconds = {}, self:seconds()
-  local n <const> = self.read - self.bad - self.skipped
-  local left <const> = n - self.delivered - self.failed
+  local n <const>, left <const> = self.read - self.bad - self.skipped, self:left()
   lines[1] = ("%d deliveries in %.2f s: %d delivered, %d failed%s"):format(n, seconds, self.delivered, self.failed,
     left > 0 and (", %d left"):format(left) or "")
   if self.bad > 0 then

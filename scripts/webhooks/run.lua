@@ -20,7 +20,7 @@ local GRACE <const> = 4           -- seconds that an attempt gets after Ctrl-C; 
 local LOOK_AHEAD <const> = 1000000 -- deliveries read and not yet tried, in all
 local FIRST_WAIT <const> = 0.5    -- seconds before the second attempt, at most; doubled with each
 local LONGEST_WAIT <const> = 60
-local LONGEST_ASKED <const> = 300 -- a Retry-After beyond this is a failure
+local LONGEST_ASKED <const> = 300 -- a Retry-After beyond this is for another run
 
 local serve
 
@@ -61,28 +61,49 @@ local function finish(run, to, item, text, d, answer)
   end
 end
 
--- Tell the destination how it went. Returns whether another attempt makes sense.
-local function judge(run, to, item, answer, began)
-  if answer.alive then
-    to:succeeded()
+-- A line for the operator.
+local function tell(run, text)
+  if run.progress then
+    run.progress:message(text)
   else
+    io.stderr:write(text, "\n")
+  end
+end
+
+-- The destination has too much to do: leave it alone for as long as it says, or as seems right.
+local function hold_back(run, to, item, answer)
+  local seconds = answer.wait or retry.backoff(item.attempts, FIRST_WAIT, LONGEST_WAIT)
+  if seconds <= LONGEST_ASKED then
+    to:hold(seconds)
+  elseif not to.dead then
+    to:postpone(seconds, run.journal:is_kept())
+    tell(run, ("webhooks.lua: '%s' asks to wait %.0f s: what is left for it %s"):format(to.key, seconds,
+      to.is_postponed and "waits for --resume" or "fails, there is no journal to resume"))
+  end
+end
+
+-- Tell the destination how it went. Returns what becomes of the delivery: "done", "again" or "left".
+local function judge(run, to, item, answer, began)
+  if not answer.alive then
     to:failed(began, answer.message)
+  elseif not answer.busy then
+    to:succeeded()
   end
-  if answer.wait then
-    if answer.wait > LONGEST_ASKED then
-      answer.message = ("%s, and asks to wait %.0f s"):format(answer.message, answer.wait)
-      answer.again = false
-    else
-      to:hold(answer.wait)
-    end
+  if answer.busy then
+    hold_back(run, to, item, answer)
   end
-  return answer.again and item.attempts <= run.options.retries and not to.dead
+  if not answer.again or item.attempts > run.options.retries then
+    return "done"
+  end
+  return to.is_postponed and "left" or to.dead and "done" or "again"
 end
 
 local function attempt(run, to, item)
   local text = run.source:again(item.place)
   local d = delivery.parse(text)
-  if to.dead then
+  if to.is_postponed then
+    return -- undone, as --resume will find it
+  elseif to.dead then
     return finish(run, to, item, text, d, { error = "dead", message = to.dead })
   end
   item.attempts = item.attempts + 1
@@ -96,8 +117,11 @@ local function attempt(run, to, item)
     run.report:leave(to.key, answer, weir.now() - began)
   end })
   answer = delivery.send(run.client, d)
-  if judge(run, to, item, answer, began) then
+  local what = judge(run, to, item, answer, began)
+  if what == "again" then
     try_again(run, to, item, d, answer)
+  elseif what == "left" then
+    run.journal:again(d.id, item.attempts, answer.message)
   else
     finish(run, to, item, text, d, answer)
   end
@@ -145,13 +169,8 @@ end
 -- --- reading -------------------------------------------------------------------------------------------
 
 local function complain(run, number, problem)
-  local text = ("webhooks.lua: %s:%d: %s"):format(run.source.name, number, problem)
   run.report.bad = run.report.bad + 1
-  if run.progress then
-    run.progress:message(text)
-  else
-    io.stderr:write(text, "\n")
-  end
+  tell(run, ("webhooks.lua: %s:%d: %s"):format(run.source.name, number, problem))
 end
 
 local function read_line(run, text, place, number, seen)

@@ -8,6 +8,8 @@
 --   /NAME/fine       the same without failures       /NAME/gone    410
 --   /NAME/late       503 and Retry-After as a date, two seconds ahead, for the first attempt of each id
 --   /NAME/broken     500 for ever                     /NAME/silent  never answers
+--   /NAME/curt       429 without Retry-After for the first attempt of each id
+--   /NAME/holiday    503 and a Retry-After of 20 digits
 -- /report says what each saw since the last /report, /twice lists ids that were taken more than
 -- once, /quit ends the server. It also ends when nobody reads its output any more.
 
@@ -77,6 +79,10 @@ local function behave(mode, id)
     return { status = 410, body = "gone\n" }
   elseif mode == "broken" or (mode == "" and tried[id] == 1 and draw(id, 2) < 0.01) then
     return { status = 500, body = "out of luck\n" }
+  elseif mode == "holiday" then
+    return { status = 503, headers = { ["retry-after"] = ("9"):rep(20) }, body = "away\n" }
+  elseif mode == "curt" and tried[id] == 1 then
+    return { status = 429, body = "no\n" }
   elseif mode == "late" and tried[id] == 1 then
     return { status = 503, headers = { ["retry-after"] = http_date(2) }, body = "later\n" }
   end

@@ -161,6 +161,34 @@ assert(s.taken == 8 and s.doubled == 0 and s.refused > 0, require "weir.json".en
 LUA
 run 1 --per-host-rate 1000 --retries 0 "$dir/in"
 
+# --- too much to do, without a word for how long; and for longer than a run lasts ------------------------------
+deliveries "$base" 21 25 curt >"$dir/in"
+run 0 "$dir/in"
+has out '5 deliveries in .* 5 delivered, 0 failed'
+{
+    i=0
+    while [ $i -lt 10 ]; do
+        i=$((i + 1))
+        echo "{\"id\":\"h$i\",\"url\":\"$base/h/holiday\",\"destination\":\"h\"}"
+    done
+} >"$dir/in"
+rm -f "$dir/journal" "$dir/dead"
+run 1 --per-host-limit 1 --dead-letter "$dir/dead" "$dir/in"
+has err "'h' asks to wait [0-9]* s: .* fails"
+has out '10 deliveries in .* 0 delivered, 10 failed'
+has dead 'destination asks to wait [0-9]* s' 9
+rm "$dir/dead"
+deliveries "$base" 31 33 fine >>"$dir/in"
+run 1 --per-host-limit 1 --journal "$dir/journal" --dead-letter "$dir/dead" "$dir/in"
+has err "'h' asks to wait [0-9]* s: .* --resume" 1
+has out '13 deliveries in .* 3 delivered, 0 failed, 10 left'
+has journal '"attempt":1}' 4
+[ ! -s "$dir/dead" ] || fail "dead letters for what is left"
+[ -z "$(in_flight "$dir/journal")" ] || fail "in flight to who asked to wait"
+sed 's/holiday/fine/' "$dir/in" >"$dir/back"
+run 0 --resume --journal "$dir/journal" "$dir/back"
+has out '10 deliveries in .* 10 delivered, 0 failed'
+
 # --- a silent destination holds up nobody, and is given up ---------------------------------------------------
 {
     i=0
