@@ -132,10 +132,15 @@ local function drop(self, entry)
   self._count = self._count - 1
 end
 
+-- What a weak table lets go of: in one, a string, number or boolean would stay for ever.
+local collected <const> = { table = true, userdata = true, ["function"] = true, thread = true }
+
 -- Forget an idle one, except for those who still refer to it.
 local function fade(self, entry)
   drop(self, entry)
-  self._faded[entry.key] = entry.object
+  if collected[type(entry.object)] then
+    self._faded[entry.key] = entry.object
+  end
 end
 
 -- Look at the oldest `n` whose time is over: forget them, or find them in use.

@@ -6,6 +6,7 @@
 local queueing = require "weir.queueing"
 
 local rows <const> = 12 -- pools shown beside the answer, about
+local most <const> = 4294967294 -- servers of a pool
 
 local function with(load, more)
   local opts <const> = {}
@@ -30,7 +31,7 @@ end
 -- Sizes of pools from just too small to more than enough; `servers` and `stable` among them.
 local function sizes_around(servers, stable)
   local low <const> = math.max(1, math.min(servers, stable) - 1)
-  local high <const> = math.max(servers, stable) + math.max(4, math.abs(servers - stable))
+  local high <const> = math.min(most, math.max(servers, stable) + math.max(4, math.abs(servers - stable)))
   local step <const> = math.ceil((high - low + 1) / rows)
   local sizes, seen = {}, {}
   local function add(n)

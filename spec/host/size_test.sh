@@ -93,6 +93,9 @@ run 1 -r 1000 -s 5ms -n 3 --json
 holds 'a.kept == false and a.wait.stable == false and a.wait.growth == 400'
 holds 'a.wait.p99 == require "weir.json".null and #a.targets == 0'
 
+run 0 -r 1 -s 1ms -n 4294967294 --json # the largest pool that there is
+holds 'a.servers == 4294967294 and a.wait.stable'
+
 # --- no room ----------------------------------------------------------------------------------------------------
 if [ -w /dev/full ]; then
     code=0

@@ -236,6 +236,15 @@ describe("weir.keyed", function()
       assert.equal(1, keyed:stats().revived)
     end))
 
+    it("lets go of what no weak table would", helper.virtual(function()
+      local keyed = weir.keyed(tostring, { max = 1, is_idle = function() return true end })
+      for i = 1, 100 do keyed(i) end
+      collect()
+      for i = 1, 100 do assert.equal(tostring(i), keyed(i)) end
+      assert.equal(200, keyed:stats().made)
+      assert.equal(0, keyed:stats().revived)
+    end))
+
     it("keeps no runtime alive", function()
       local r = helper.simulate(function()
         weir.keyed((things()))("a")
