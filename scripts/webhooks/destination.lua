@@ -1,8 +1,9 @@
 -- webhooks.destination - what one receiver may be sent, and when.
 --
 -- It has a queue of places in the source (numbers; a delivery is made of one when its turn comes),
--- a bucket for its rate, and a number of places in flight. Consecutive failures close it down to
--- one place and longer and longer pauses, a success opens it again, too many in a row end it.
+-- a bucket for its rate, and a number of places in flight: two at first, doubled by each success.
+-- Consecutive failures close it down to one place and longer and longer pauses, too many in a row
+-- end it.
 -- One task at a time stands at its head (`attended`): it waits for the pause and the token, so the
 -- rest of the queue costs no coroutine. A delivery that waits for its next attempt is in `sleeping`.
 -- What is sent evenly need not arrive so: the bucket alone would let a burst that was held up on its
@@ -15,6 +16,7 @@ local weir = require "weir"
 local destination = {}
 destination.__index = destination
 
+local FIRST_PLACES <const> = 2   -- in flight before the first answer
 local TOLERATED <const> = 2      -- failures in a row that mean nothing
 local FIRST_PAUSE <const> = 0.5  -- seconds, doubled with each further failure
 local LONGEST_PAUSE <const> = 10
@@ -29,7 +31,7 @@ function destination.new(key, options)
   return setmetatable({
     key = key, bucket = weir.bucket { rate = options.rate, burst = options.burst },
     queue = {}, first = 1, last = 0, again = {}, busy = 0, sleeping = 0, attended = false,
-    most = most, places = most, give_up = options.give_up, most_in_a_second = most_in_a_second,
+    most = most, places = math.min(most, FIRST_PLACES), give_up = options.give_up, most_in_a_second = most_in_a_second,
     ends = {}, oldest = 1, newest = 0, -- times at which attempts ended, of the last second
     failures = 0, slowed_at = -math.huge, open_at = -math.huge, token_at = -math.huge, dead = nil,
     is_postponed = false,
@@ -157,8 +159,9 @@ function destination:postpone(seconds, is_resumable)
   end
 end
 
+--- It answered: twice the places. So who never answers takes few of the places that all share.
 function destination:succeeded()
-  self.failures, self.places = 0, self.most
+  self.failures, self.places = 0, math.min(self.most, 2 * self.places)
 end
 
 --- An attempt failed that began at `began`. What was in flight when it was slowed down tells nothing new.

@@ -76,8 +76,12 @@ describe("a destination", function()
     helper.elapsed(7, start)
   end))
 
-  it("is slowed down by failures in a row, opened by a success, given up in the end", helper.virtual(function()
+  it("is slowed down by failures in a row, opened by successes, given up in the end", helper.virtual(function()
     local to, start = new_destination(), weir.now()
+    for _, places in ipairs { 4, 8, 15, 15 } do
+      to:succeeded()
+      assert.equal(places, to.places)
+    end
     for _ = 1, 2 do to:failed(weir.now(), "no") end
     assert.equal(15, to.places)
     attempts(to, 1, 0)
@@ -90,13 +94,29 @@ describe("a destination", function()
     to:wait()
     helper.elapsed(1.5, start)
     to:succeeded()
-    assert.equal(15, to.places)
+    assert.equal(2, to.places)
     for _ = 1, 6 do
       to:wait()
       to:failed(weir.now(), "no answer")
     end
     assert.equal("destination given up after 6 failures in a row: no answer", to.dead)
     assert.is_true(to:try_start())
+  end))
+
+  it("has two places before its first answer, or fewer", function()
+    assert.equal(2, new_destination().places)
+    assert.equal(1, new_destination({ per_host_limit = 1, rate = 10, burst = 5, give_up = 6 }).places)
+  end)
+
+  it("that asks to wait longer than a run lasts gets nothing more", helper.virtual(function()
+    local to = new_destination()
+    to:postpone(1000000000, true)
+    assert.equal("destination asks to wait 1000000000 s", to.dead)
+    assert.is_true(to.is_postponed)
+    to = new_destination { give_up = 1, rate = 10, burst = 5, per_host_limit = 20 }
+    to:failed(weir.now(), "no")
+    to:postpone(400, true) -- given up before: what is left fails
+    assert.is_false(to.is_postponed)
   end))
 
   it("learns nothing new from attempts that began before it was slowed down", helper.virtual(function()
