@@ -31,7 +31,8 @@ function destination.new(key, options)
   return setmetatable({
     key = key, bucket = weir.bucket { rate = options.rate, burst = options.burst },
     queue = {}, first = 1, last = 0, again = {}, busy = 0, sleeping = 0, attended = false,
-    most = most, places = math.min(most, FIRST_PLACES), give_up = options.give_up, most_in_a_second = most_in_a_second,
+    most = most, places = options.unlimited and most or math.min(most, FIRST_PLACES),
+    give_up = options.give_up, most_in_a_second = most_in_a_second,
     ends = {}, oldest = 1, newest = 0, -- times at which attempts ended, of the last second
     failures = 0, slowed_at = -math.huge, open_at = -math.huge, token_at = -math.huge, dead = nil,
     is_postponed = false,
