@@ -25,6 +25,11 @@ typedef enum ltype {
     LTYPE_BUCKET,
     LTYPE_RESERVATION,
     LTYPE_SIMULATOR,
+    LTYPE_POOL,
+    LTYPE_LEASE,
+    LTYPE_CACHE,
+    LTYPE_FLIGHT,
+    LTYPE_BATCH,
     LTYPE_COUNT
 } ltype;
 

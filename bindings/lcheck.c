@@ -8,9 +8,10 @@
 
 #include "context.h"
 
-const char *const ltype_names[LTYPE_COUNT] = {"weir.task",        "weir.scope",    "weir.semaphore",
-                                              "weir.permit",      "weir.limit",    "weir.bucket",
-                                              "weir.reservation", "weir.simulator"};
+const char *const ltype_names[LTYPE_COUNT] = {
+    "weir.task",   "weir.scope",       "weir.semaphore", "weir.permit", "weir.limit",
+    "weir.bucket", "weir.reservation", "weir.simulator", "weir.pool",   "weir.lease",
+    "weir.cache",  "weir.flight",      "weir.batch"};
 
 void *ltest_object(lua_State *L, int index, const lbox *box, ltype type)
 {

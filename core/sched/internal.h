@@ -1,4 +1,4 @@
-/* sched/internal.h - the runtime's insides, shared by core/sched, core/sync and core/uv, nobody else.
+/* sched/internal.h - the runtime's insides, for core/sched, core/sync and core/uv alone.
  *
  * Invariant: every PENDING waiter is counted in n.pending, every settled one stands in `ready`
  * and is counted in n.ready; `now` never goes back and is read once per turn.
@@ -35,6 +35,7 @@ struct weir_runtime {
     weir_env env;
     uint64_t now;
     weir_list ready;
+    weir_list quiet; /* weir_quiet, to fire when nobody is ready */
     weir_task *current;
     void *user;      /* of whoever embeds it */
     weir_loop *loop; /* the libuv driver, NULL under the simulator */

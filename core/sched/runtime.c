@@ -20,6 +20,7 @@ weir_runtime *weir_runtime_new(const weir_env *env)
     rt->n.bytes = sizeof *rt;
     rt->now = env->now(env->ctx);
     weir_list_init(&rt->ready);
+    weir_list_init(&rt->quiet);
     weir_list_init(&rt->permits.free);
     weir__wheel_init(&rt->wheel, rt->now);
     weir_scope_open(rt, &rt->root, NULL, NULL, WEIR_SCOPE_SUPERVISOR);
@@ -59,6 +60,7 @@ static weir_waiter *next_ready(weir_runtime *rt)
 
 uint32_t weir_turn(weir_runtime *rt)
 {
+    weir_link *k;
     weir_now_update(rt);
     rt->n.turns++;
     weir__wheel_fire(rt);
@@ -67,12 +69,37 @@ uint32_t weir_turn(weir_runtime *rt)
         rt->n.runs++;
         w->run(rt, w);
     }
+    if (rt->n.ready == 0 && (k = weir_list_pop(&rt->quiet)) != NULL) { /* one: it may set another */
+        weir_quiet *q = weir_container(k, weir_quiet, link);
+        q->fire(rt, q); /* may free it, and may make somebody ready, who comes before the next */
+    }
     return rt->n.ready;
+}
+
+void weir_quiet_init(weir_quiet *quiet, void (*fire)(weir_runtime *rt, weir_quiet *quiet))
+{
+    weir_link_init(&quiet->link);
+    quiet->fire = fire;
+}
+
+void weir_quiet_set(weir_runtime *rt, weir_quiet *quiet)
+{
+    if (weir_link_is_linked(&quiet->link))
+        return;
+    weir_list_push(&rt->quiet, &quiet->link);
+    if (rt->wake != NULL)
+        rt->wake(rt->loop);
+}
+
+void weir_quiet_unset(weir_quiet *quiet)
+{
+    if (weir_link_is_linked(&quiet->link))
+        weir_link_remove(&quiet->link);
 }
 
 uint64_t weir_next_turn(const weir_runtime *rt)
 {
-    if (rt->n.ready > 0)
+    if (rt->n.ready > 0 || !weir_list_is_empty(&rt->quiet))
         return 0;
     uint64_t next = weir__wheel_next(rt);
     return next <= rt->now ? 0 : next; /* due: a driver must not sleep to the next millisecond */
@@ -113,14 +140,15 @@ const weir_counters *weir_runtime_counters(const weir_runtime *rt)
 
 const char *weir_runtime_quiesce(const weir_runtime *rt)
 {
-    return rt->n.tasks     ? "tasks"
-           : rt->n.scopes  ? "scopes"
-           : rt->n.timers  ? "timers"
-           : rt->n.pending ? "pending"
-           : rt->n.ready   ? "ready"
-           : rt->n.permits ? "permits"
-           : rt->n.io      ? "io"
-                           : NULL;
+    return rt->n.tasks                       ? "tasks"
+           : rt->n.scopes                    ? "scopes"
+           : rt->n.timers                    ? "timers"
+           : rt->n.pending                   ? "pending"
+           : rt->n.ready                     ? "ready"
+           : rt->n.permits                   ? "permits"
+           : rt->n.io                        ? "io"
+           : !weir_list_is_empty(&rt->quiet) ? "quiet"
+                                             : NULL;
 }
 
 int weir_runtime_validate(const weir_runtime *rt)

@@ -18,7 +18,8 @@
     X(WEIR_EDEADLOCK, -20008, "deadlock", "nobody can wake this wait")                             \
     X(WEIR_ECANCELED, -20009, "cancelled", "cancelled")                                            \
     X(WEIR_ETIMEOUT, -20010, "timeout", "timed out")                                               \
-    X(WEIR_ENOIO, -20011, "misuse", "this runtime has no I/O (virtual time)")
+    X(WEIR_ENOIO, -20011, "misuse", "this runtime has no I/O (virtual time)")                      \
+    X(WEIR_EOPEN, -20012, "open", "refused: it failed too often of late")
 
 enum {
 #define WEIR_ERROR_ENUM(name, code, kind, text) name = code,

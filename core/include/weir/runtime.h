@@ -40,6 +40,19 @@ void *weir_runtime_user(const weir_runtime *rt);
 /* One turn; see the head of this file. Returns how many waiters are still ready. */
 uint32_t weir_turn(weir_runtime *rt);
 
+/* Something to do when all have had their say: `fire` is called once, at the end of the turn that
+ * leaves nobody ready, after the turns of those who became ready meanwhile. Caller's memory (it
+ * may be set again or freed in `fire`). A task that never waits keeps it from coming: whoever
+ * needs it by a time sets a timer too. */
+typedef struct weir_quiet weir_quiet;
+struct weir_quiet {
+    weir_link link; /* linked while set */
+    void (*fire)(weir_runtime *rt, weir_quiet *quiet);
+};
+void weir_quiet_init(weir_quiet *quiet, void (*fire)(weir_runtime *rt, weir_quiet *quiet));
+void weir_quiet_set(weir_runtime *rt, weir_quiet *quiet); /* nothing if it is set */
+void weir_quiet_unset(weir_quiet *quiet);                 /* nothing if it is not */
+
 /* When the next turn is due: 0 is now, WEIR_FOREVER never, else a lower bound in ns on the
  * runtime's clock (a turn at that time may find nothing due yet). */
 uint64_t weir_next_turn(const weir_runtime *rt);

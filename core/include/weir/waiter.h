@@ -21,14 +21,15 @@ typedef struct weir_task weir_task;
 typedef struct weir_graph weir_graph;
 
 typedef enum weir_status {
-    WEIR_IDLE,      /* waits for nothing */
-    WEIR_PENDING,   /* in a primitive's queue */
-    WEIR_GRANTED,   /* has what it waited for */
-    WEIR_TIMEOUT,   /* its own timeout came first */
-    WEIR_CANCELED,  /* a scope above was cancelled */
-    WEIR_CLOSED,    /* the object was closed; nothing was granted */
-    WEIR_STUCK,     /* nobody can wake it any more: a deadlock */
-    WEIR_IMPOSSIBLE /* the object changed so that it can never be granted */
+    WEIR_IDLE,       /* waits for nothing */
+    WEIR_PENDING,    /* in a primitive's queue */
+    WEIR_GRANTED,    /* has what it waited for */
+    WEIR_TIMEOUT,    /* its own timeout came first */
+    WEIR_CANCELED,   /* a scope above was cancelled */
+    WEIR_CLOSED,     /* the object was closed; nothing was granted */
+    WEIR_STUCK,      /* nobody can wake it any more: a deadlock */
+    WEIR_IMPOSSIBLE, /* the object changed so that it can never be granted */
+    WEIR_FAILED      /* what it waited for was tried and failed; its object says how */
 } weir_status;
 
 /* What a primitive says about the waits on it; one static table per kind of wait. */
@@ -66,9 +67,11 @@ struct weir_waiter {
 };
 
 enum {
-    WEIR_WAITER_TASK = 1,  /* embedded in a weir_task (member `wait`) */
-    WEIR_WAITER_ALARM = 2, /* the timer firing is a grant, not a timeout */
-    WEIR_WAITER_CLAIM = 4  /* a join that claims the failure of what it waits for */
+    WEIR_WAITER_TASK = 1,   /* embedded in a weir_task (member `wait`) */
+    WEIR_WAITER_ALARM = 2,  /* the timer firing is a grant, not a timeout */
+    WEIR_WAITER_CLAIM = 4,  /* a join that claims the failure of what it waits for */
+    WEIR_WAITER_DEFAULT = 8 /* its timeout is the object's default: it wakes the wait, but the
+                               deadlock search does not count on it. Set after begin */
 };
 
 /* Prepare `w` (IDLE). `run` is called in weir_turn after each settled wait. */

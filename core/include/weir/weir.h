@@ -1,14 +1,18 @@
 /* weir/weir.h - the whole C API of libweir. */
 #ifndef WEIR_H
 #define WEIR_H
+#include <weir/batch.h>
 #include <weir/bucket.h>
+#include <weir/cache.h>
 #include <weir/env.h>
 #include <weir/error.h>
+#include <weir/flight.h>
 #include <weir/graph.h>
 #include <weir/heap.h>
 #include <weir/histogram.h>
 #include <weir/list.h>
 #include <weir/loop.h>
+#include <weir/pool.h>
 #include <weir/queueing.h>
 #include <weir/rate.h>
 #include <weir/runtime.h>

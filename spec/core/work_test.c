@@ -1,4 +1,4 @@
-/* pool_test.c - the thread pool: blocking work and name look-ups, done, cancelled, left behind.
+/* work_test.c - the thread pool: blocking work and name look-ups, done, cancelled, left behind.
  *
  * The pool has four threads here (see main). A test that needs it busy gives each thread a work
  * that waits for a semaphore; what is queued behind them cannot start.
