@@ -305,7 +305,7 @@ static int error_tostring(lua_State *L)
 
 static const char *const kinds[] = {"timeout",    "cancelled", "closed", "overload", "limited",
                                     "impossible", "deadlock",  "open",   "network",  "protocol",
-                                    "lost",       "misuse",    NULL};
+                                    "lost",       "query",     "misuse", NULL};
 
 /* core.error(kind, op, message [, fields]) -> error object */
 static int core_error(lua_State *L)

@@ -72,6 +72,7 @@ build = {
         "core/uv/work.c",
       },
     },
+    ["weir.database"] = "bindings/weir/database.lua",
     ["weir.fanout"] = "bindings/weir/fanout.lua",
     ["weir.http.client"] = "bindings/weir/http/client.lua",
     ["weir.http"] = "bindings/weir/http/init.lua",

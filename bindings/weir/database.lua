@@ -1,0 +1,454 @@
+-- weir.database - what weir.sqlite and weir.postgres share: the lock of a connection, transactions, loops.
+--
+-- A session is a connection (depth 0) or a transaction open in one (depth 1; deeper ones are savepoints). Each has
+-- a lock, a semaphore of one permit: one operation at a time, first come, first served, and a deadlock is named
+-- as any other. A transaction holds the lock of the session around it until it ends; in it any task may use the
+-- handle that its function got, and the task it runs in may go on using the outer one, which means the innermost.
+-- A loop over rows holds the lock until it is left; the task in the loop may use the session in between, where
+-- the driver can do that.
+--
+-- A driver is a table (raw: its connection; every function that waits may raise, and leaves `raw` usable or closed):
+--   name          "sqlite": names operations "sqlite:query"
+--   interleaves   whether other statements can run while rows are being read
+--   is_open(raw)                                   can it be used
+--   query(raw, want, timeout, sql, ...)            waits; want: "query", "row", "value" -> what that returns
+--   exec(raw, timeout, sql)                        waits; -> affected
+--   rows(raw, timeout, sql, ...) -> cursor         waits
+--   next(cursor) -> row or nil                     waits
+--   finish(cursor)                                 waits, in a shield: give up what was not read; harmless at the end
+--   prepare(raw, timeout, sql) -> handle           waits; `sql` in the calls above may be a handle
+--   release(raw, handle)                           never waits
+--   options       {name = true}: what db:transaction takes;   check(op, options) raises misuse
+--   begin(raw, tx, options), commit(raw, tx), rollback(raw, tx)   wait; tx.depth is 1 or a savepoint's, rollback comes
+--                 also after a begin that failed (tx.begun is nil then), and in a shield
+--   in_transaction(raw)                            false: the server ended it, whatever we think
+--   close(raw)                                     waits, in a shield: ends what is running
+--   kill(raw)                                      frees, never waits
+--   properties    {name = function(raw)}: fields of a connection;   methods: functions of a connection
+
+local core <const> = require "weir.core"
+
+local running <const> = coroutine.running -- a task's identity while it is alive
+local pack <const>, unpack <const> = table.pack, table.unpack
+
+local GRACE <const> = 5 -- seconds that ending a query, a transaction or a connection may take after a cancel
+
+local database = {}
+
+-- --- values -----------------------------------------------------------------------------------------
+local blob_meta <const> = { __name = "weir.blob" }
+
+--- A binary string as a parameter.
+---@param bytes string
+function database.blob(bytes)
+  if type(bytes) ~= "string" then
+    core.expected("blob", "bytes", "a string", bytes)
+  end
+  return setmetatable({ bytes }, blob_meta)
+end
+
+--- The beginning of a statement in one line, for messages.
+---@param sql string
+---@return string
+function database.head(sql)
+  local line = sql:sub(1, 400):gsub("%s+", " "):gsub("^ ", ""):gsub(" $", "")
+  return #line > 80 and line:sub(1, 77) .. "..." or line
+end
+
+-- --- sessions ---------------------------------------------------------------------------------------
+---@class weir.database.Session
+---@field package driver table
+---@field package raw userdata|table
+---@field package root weir.database.Session the connection
+---@field package lock any a semaphore
+---@field package depth integer
+---@field package child? weir.database.Session the transaction that is open in it
+---@field package owner? thread whose transaction it is
+---@field package loop? table the loops over rows that are open in it, all of one task
+---@field package ended? string why it cannot be used any more
+local Session <const> = {}
+
+-- The session that a call of task `me` on `session` means: the innermost transaction that is its own.
+local function innermost(session, me)
+  local child = session.child
+  while child and child.owner == me do
+    session = child
+    child = session.child
+  end
+  return session
+end
+
+local function check_usable(session, op)
+  local driver <const>, root <const> = session.driver, session.root
+  op = driver.name .. ":" .. op
+  local why <const> = root.ended or session.ended
+  if why or not driver.is_open(session.raw) then
+    error(core.error("closed", op, why or "the connection is closed", { name = root.name or nil }), 0)
+  end
+  if session.depth > 0 and not driver.in_transaction(session.raw) then
+    driver.lost_transaction(op)
+  end
+end
+
+-- Is task `me` in a loop over rows of this session? Then it has the lock.
+local function in_loop(session, me, op)
+  local loop <const> = session.loop
+  if not loop or loop.owner ~= me or not loop.permit.held then return false end
+  if not session.driver.interleaves then
+    core.misuse(session.driver.name .. ":" .. op, "a loop over rows is open on this connection; leave it first, "
+      .. "or use another connection")
+  end
+  return true
+end
+
+--- The connection cannot be used any more: free it without waiting.
+local function kill(session, why)
+  local root <const> = session.root
+  root.ended = root.ended or why
+  root.lock:close(why)
+  root.driver.kill(root.raw)
+end
+
+-- --- statements -------------------------------------------------------------------------------------
+local of_query <const> = { sql = true, timeout = true, params = true }
+
+local function query_locked(session, want, timeout, sql, ...)
+  check_usable(session, want)
+  return session.driver.query(session.raw, want, timeout, sql, ...)
+end
+
+local function query(session, want, sql, ...)
+  local me <const> = running()
+  session = innermost(session, me)
+  check_usable(session, want)
+  if in_loop(session, me, want) then
+    return session.driver.query(session.raw, want, nil, sql, ...)
+  end
+  return session.lock:with(query_locked, session, want, nil, sql, ...)
+end
+
+-- What is left of `timeout` seconds since `start`.
+local function left(timeout, start)
+  return timeout and math.max(0, timeout - (core.now() - start))
+end
+
+-- The lock as a permit, or nothing if the task has it by its loop.
+local function acquire(session, me, op, timeout)
+  if in_loop(session, me, op) then return nil end
+  local permit <const> = session.lock:acquire(timeout and { timeout = timeout })
+  local ok, err = pcall(check_usable, session, op)
+  if not ok then
+    permit:release()
+    error(err, 0)
+  end
+  return permit
+end
+
+local function check_sql(session, op, sql)
+  if type(sql) ~= "string" then
+    core.expected(session.driver.name .. ":" .. op, "sql", "a string", sql)
+  end
+end
+
+-- {sql=, timeout=, params=}: the three, checked.
+local function read_options(session, op, options)
+  op = session.driver.name .. ":" .. op
+  core.check_options(options, op, of_query)
+  if type(options.sql) ~= "string" then core.expected(op, "sql", "a string", options.sql) end
+  if options.timeout ~= nil then core.check_seconds(options.timeout, op, "timeout") end
+  local params <const> = options.params
+  if params ~= nil and type(params) ~= "table" then core.expected(op, "params", "a table", params) end
+  local n <const> = params and (params.n or #params) or 0
+  if math.type(n) ~= "integer" or n < 0 then core.expected(op, "params.n", "an integer >= 0", n) end
+  return options.sql, options.timeout, params or {}, n
+end
+
+local function query_with(session, want, options)
+  local sql <const>, timeout <const>, params <const>, n <const> = read_options(session, want, options)
+  local me <const>, start <const> = running(), core.now()
+  session = innermost(session, me)
+  check_usable(session, want)
+  local permit <close> = acquire(session, me, want, timeout) -- luacheck: ignore 211
+  return session.driver.query(session.raw, want, left(timeout, start), sql, unpack(params, 1, n))
+end
+
+for _, want in ipairs { "query", "row", "value" } do
+  --- query(sql, ...) -> rows, row(sql, ...) -> the first one or nil, value(sql, ...) -> its first column or nil.
+  Session[want] = function(self, sql, ...)
+    if type(sql) == "table" then return query_with(self, want, sql) end
+    check_sql(self, want, sql)
+    return query(self, want, sql, ...)
+  end
+end
+
+local function exec_locked(session, timeout, sql)
+  check_usable(session, "exec")
+  return session.driver.exec(session.raw, timeout, sql)
+end
+
+--- Run statements separated by `;`, without parameters. Waits.
+---@async
+---@param sql string
+---@return integer? affected rows changed by all of them
+function Session:exec(sql)
+  check_sql(self, "exec", sql)
+  local me <const> = running()
+  local session <const> = innermost(self, me)
+  check_usable(session, "exec")
+  if in_loop(session, me, "exec") then return session.driver.exec(session.raw, nil, sql) end
+  return session.lock:with(exec_locked, session, nil, sql)
+end
+
+-- --- loops over rows --------------------------------------------------------------------------------
+-- {session, cursor, loop}: an entry of loop.open, until it is closed.
+local Rows <const> = {}
+
+local function leave(rows)
+  local loop <const> = rows.loop
+  loop.open[rows] = nil
+  if next(loop.open) == nil then
+    if rows.session.loop == loop then rows.session.loop = nil end
+    if loop.permit.held then loop.permit:release() end
+  end
+end
+
+--- Give up what was not read. Waits, also in a cancelled task. Harmless a second time.
+function Rows:close()
+  local cursor <const> = self.cursor
+  if not cursor then return end
+  local session <const> = self.session
+  if self.loop.owner ~= running() then
+    core.misuse(session.driver.name .. ":rows", "only the task that reads the rows may close them")
+  end
+  self.cursor = nil
+  local ok <const>, err <const> = pcall(core.shield, GRACE, session.driver.finish, cursor)
+  if not ok then kill(session, "a query could not be ended: " .. tostring(err)) end
+  leave(self)
+end
+
+local rows_meta <const> = { __index = Rows, __close = Rows.close, __name = "weir.database.rows" }
+
+local function next_row(rows)
+  local cursor <const> = rows.cursor
+  if not cursor then return nil end
+  local row <const> = rows.session.driver.next(cursor)
+  if row == nil then rows:close() end
+  return row
+end
+
+local function rows_with(session, sql, timeout, ...)
+  local me <const>, start <const> = running(), core.now()
+  session = innermost(session, me)
+  check_usable(session, "rows")
+  local permit <const> = acquire(session, me, "rows", timeout)
+  local loop <const> = permit and { owner = me, permit = permit, open = {} } or session.loop
+  local rows <const> = setmetatable({ session = session, loop = loop }, rows_meta)
+  local guard <close> = setmetatable({}, { -- luacheck: ignore 211
+    __close = function()
+      if not rows.cursor then leave(rows) end
+    end,
+  })
+  session.loop = loop
+  loop.open[rows] = true
+  rows.cursor = session.driver.rows(session.raw, left(timeout, start), sql, ...)
+  return next_row, rows, nil, rows
+end
+
+--- for row in db:rows(sql, ...) do: rows as they are needed. Leaving the loop ends the query.
+---@async
+function Session:rows(sql, ...)
+  if type(sql) == "table" then
+    local text <const>, timeout <const>, params <const>, n <const> = read_options(self, "rows", sql)
+    return rows_with(self, text, timeout, unpack(params, 1, n))
+  end
+  check_sql(self, "rows", sql)
+  return rows_with(self, sql, nil, ...)
+end
+
+-- Loops that the running task left open and did not close: at the end of its transaction.
+local function close_loops(session)
+  local loop <const> = session.loop
+  if loop and loop.owner == running() then
+    for rows in pairs(loop.open) do rows:close() end
+  end
+end
+
+-- --- prepared statements ----------------------------------------------------------------------------
+---@class weir.database.Statement
+local Statement <const> = {}
+
+local function handle_of(statement, op)
+  local handle <const> = statement.handle
+  if not handle then
+    error(core.error("closed", statement.session.driver.name .. ":" .. op, "the statement is closed"), 0)
+  end
+  return handle
+end
+
+for _, want in ipairs { "query", "row", "value" } do
+  --- As of the connection, without the text.
+  Statement[want] = function(self, ...)
+    return query(self.session, want, handle_of(self, want), ...)
+  end
+end
+
+function Statement:rows(...)
+  return rows_with(self.session, handle_of(self, "rows"), nil, ...)
+end
+
+--- Give it back. Never waits. Harmless a second time.
+function Statement:close()
+  local handle <const> = self.handle
+  if not handle then return end
+  self.handle = nil
+  self.session.driver.release(self.session.raw, handle)
+end
+
+local statement_meta <const> = {
+  __index = Statement, __close = Statement.close, __gc = Statement.close, __name = "weir.database.statement",
+}
+
+--- Compile a statement once, for many uses. Closable. Waits.
+---@async
+---@param sql string
+---@return weir.database.Statement
+function Session:prepare(sql)
+  check_sql(self, "prepare", sql)
+  local me <const> = running()
+  local session <const> = innermost(self, me)
+  check_usable(session, "prepare")
+  local permit <close> = acquire(session, me, "prepare") -- luacheck: ignore 211
+  local statement <const> = setmetatable({ session = session }, statement_meta)
+  statement.handle = session.driver.prepare(session.raw, nil, sql)
+  return statement
+end
+
+-- --- transactions -----------------------------------------------------------------------------------
+local new_session
+
+local function end_transaction(tx)
+  tx.ended = "the transaction has ended"
+  tx.lock:close(tx.ended)
+  if tx.parent.child == tx then tx.parent.child = nil end
+end
+
+local function rollback(tx)
+  tx.lock:drain() -- others may still be in the middle of a statement
+  tx.driver.rollback(tx.raw, tx)
+end
+
+-- A block with a transaction in it is left: roll back, unless it was committed.
+local function close_transaction(tx)
+  if tx.ended then return end
+  tx.lock:close("the transaction is rolled back")
+  local ok <const>, err <const> = pcall(close_loops, tx)
+  local done, why = ok, err
+  if ok and tx.driver.is_open(tx.raw) then
+    done, why = pcall(core.shield, GRACE, rollback, tx)
+  end
+  end_transaction(tx)
+  if not done then kill(tx, "a transaction could not be rolled back: " .. tostring(why)) end
+end
+
+local function commit(tx)
+  close_loops(tx)
+  tx.lock:drain()
+  core.checkpoint() -- a cancel that has come rolls back; from here on the outcome will be known
+  check_usable(tx, "transaction")
+  core.shield(GRACE, tx.driver.commit, tx.raw, tx)
+  end_transaction(tx)
+end
+
+local function run_transaction(session, options, fn, ...)
+  check_usable(session, "transaction")
+  local tx <close> = new_session(session)
+  tx.driver.begin(tx.raw, tx, options)
+  tx.begun = true
+  local results <const> = pack(fn(tx, ...))
+  commit(tx)
+  return unpack(results, 1, results.n)
+end
+
+local function transaction(self, options, fn, ...)
+  local op <const> = self.driver.name .. ":transaction"
+  core.check_options(options, op, self.driver.options)
+  core.check_function(fn, op, "fn")
+  self.driver.check(op, options)
+  local me <const> = running()
+  local session <const> = innermost(self, me)
+  check_usable(session, "transaction")
+  if session.depth > 0 and next(options) ~= nil then
+    core.misuse(op, "a transaction inside another one (a savepoint) takes no options")
+  end
+  if in_loop(session, me, "transaction") then return run_transaction(session, options, fn, ...) end
+  return session.lock:with(run_transaction, session, options, fn, ...)
+end
+
+--- transaction([options,] fn, ...) -> what fn(db, ...) returns, after COMMIT. An error or a cancel rolls back and
+--- passes on. Inside another one: a savepoint. Waits.
+---@async
+function Session:transaction(options, ...)
+  if type(options) ~= "table" then return transaction(self, {}, options, ...) end
+  return transaction(self, options, ...)
+end
+
+-- --- ends -------------------------------------------------------------------------------------------
+--- End what runs, fail who waits with `closed`, and close. Harmless a second time. Waits, also in a cancelled task.
+function Session:close()
+  local root <const> = self.root
+  if root ~= self then
+    core.misuse(self.driver.name .. ":close", "a transaction ends with its function")
+  end
+  if root.ended then return end
+  root.ended = "the connection is closed"
+  root.lock:close(root.ended)
+  if not pcall(core.shield, GRACE, root.driver.close, root.raw) then root.driver.kill(root.raw) end
+end
+
+local session_meta <const> = {
+  __name = "weir.database.connection",
+  __index = function(self, key)
+    local method <const> = Session[key]
+    if method then return method end
+    if key == "closed" then
+      return (self.root.ended or self.ended or not self.driver.is_open(self.raw)) and true or false
+    end
+    local property <const> = self.driver.properties[key]
+    if property then return property(self.raw) end
+    return self.driver.methods[key]
+  end,
+  __close = function(self)
+    if self.depth == 0 then self:close() else close_transaction(self) end
+  end,
+  __tostring = function(self)
+    return ("weir.%s %s(%s%s)"):format(self.driver.name, self.depth > 0 and "transaction " or "", self.root.name or "",
+      self.closed and ", closed" or "")
+  end,
+}
+
+-- Fields that may be absent are set: __index is for methods.
+function new_session(parent)
+  local tx <const> = setmetatable({
+    driver = parent.driver, raw = parent.raw, root = parent.root, parent = parent, depth = parent.depth + 1,
+    owner = running(), child = false, loop = false, ended = false, begun = false, name = parent.root.name,
+    lock = core.semaphore { permits = 1, name = parent.driver.name .. " transaction" },
+  }, session_meta)
+  parent.child = tx
+  return tx
+end
+
+--- Make the connection object of `raw`.
+---@param driver table see the head of this file
+---@param raw any
+---@param name? string for messages
+---@return weir.database.Session
+function database.connection(driver, raw, name)
+  local db = {
+    driver = driver, raw = raw, depth = 0, child = false, loop = false, ended = false, name = name or false,
+    lock = core.semaphore { permits = 1, name = name and driver.name .. " " .. name or driver.name },
+  }
+  db.root = db
+  return setmetatable(db, session_meta)
+end
+
+return database
