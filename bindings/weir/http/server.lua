@@ -8,7 +8,8 @@
 -- A handler gets {method, path, query, query_string, headers, body, remote, target} and returns
 -- {status=, headers=, body=}; of a query name that is repeated the last value counts. A body that
 -- is a function gives strings until nil and may wait; it is sent as it comes, no faster than the
--- client reads. Whatever else a handler does is a 500 and a report, and hurts nobody.
+-- client reads. So is one with a `read` method (a file, a streamed response), which is closed
+-- whatever becomes of the answer. Whatever else a handler does is a 500 and a report, and hurts nobody.
 
 local core <const> = require "weir.core"
 local microhttpd <const> = require "weir.http.microhttpd"
@@ -26,7 +27,7 @@ local microhttpd <const> = require "weir.http.microhttpd"
 ---@class weir.http.Reply
 ---@field status integer 200 to 599
 ---@field headers? table<string, string|number|(string|number)[]> a list is a header for each value
----@field body? string|(async fun(): string?) a function gives chunks until nil, and may wait
+---@field body? weir.http.Body a function gives chunks until nil, and may wait; what has `read` is read, and closed
 
 ---@class (exact) weir.http.ServeOptions
 ---@field host? string an IP address, "localhost" or "*"; "127.0.0.1" unless said
@@ -60,6 +61,7 @@ local microhttpd <const> = require "weir.http.microhttpd"
 local SERVE <const> = "http.serve"
 local PATH_MOST <const> = 200 -- bytes of a method and a path in a report
 local WHOLE <const> = 64 * 1024 -- a larger body is not copied, but kept until it was sent
+local CHUNK <const> = 64 * 1024 -- asked of a file at a time
 
 local known = {
   host = true, port = true, name = true, backlog = true, max_connections = true,
@@ -87,6 +89,22 @@ local function stream(box, response, body)
   box:finish()
 end
 
+-- A body that is read: a file, the response of another server.
+local function stream_and_close(box, response, body)
+  local _ <close> = setmetatable({}, { __close = function()
+    if body.close then
+      body:close()
+    end
+  end })
+  stream(box, response, function() return body:read(CHUNK) end)
+end
+
+-- The `read` of what is no string and no function, or nil.
+local function reads(body)
+  local kind = type(body)
+  return (kind == "table" or kind == "userdata") and body.read
+end
+
 local function respond(box, response)
   if type(response) ~= "table" then
     core.misuse(SERVE, "the handler must return a table {status=, headers=, body=}, got %s", type(response))
@@ -95,8 +113,10 @@ local function respond(box, response)
   local kind = type(body)
   if kind == "function" then
     stream(box, response, body)
+  elseif reads(body) then
+    stream_and_close(box, response, body)
   elseif kind ~= "string" and kind ~= "nil" then
-    core.misuse(SERVE, "'body' of a response must be a string or function, got %s", kind)
+    core.misuse(SERVE, "'body' of a response must be a string, a function or have a read method, got %s", kind)
   elseif body and #body > WHOLE then
     if box:stream(response.status, response.headers, #body) and box:write(body) then
       box:finish()
