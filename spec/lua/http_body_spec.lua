@@ -8,13 +8,13 @@ local has_client, http = pcall(require, "weir.http")
 
 -- A thing with a `read`, that counts.
 local function source(pieces)
-  local self = { n = 0, closed = 0 }
-  function self:read()
-    self.n = self.n + 1
-    return pieces(self.n)
+  local body = { n = 0, closed = 0 }
+  function body.read()
+    body.n = body.n + 1
+    return pieces(body.n)
   end
-  function self:close() self.closed = self.closed + 1 end
-  return self
+  function body.close() body.closed = body.closed + 1 end
+  return body
 end
 
 local function base(server) return "http://127.0.0.1:" .. server.port .. "/" end
