@@ -24,6 +24,8 @@ int luaopen_cjson_safe(lua_State *L);
 
 enum { EXIT_SCRIPT = 1, EXIT_USAGE = 2, EXIT_DEADLOCK = 3, EXIT_TIMEOUT = 124 };
 
+#define THREADS "16" /* for blocking work: files, names, SQLite */
+
 struct options {
     int argc;
     char **argv;
@@ -345,6 +347,9 @@ int main(int argc, char **argv)
         free(o.chunks);
         return o.code;
     }
+    /* libuv makes four threads unless told: four slow queries of SQLite, and no name is looked up
+     * any more. They are made at the first blocking work, not before. */
+    setenv("UV_THREADPOOL_SIZE", THREADS, 0);
     if (o.version)
         printf("weir %s (%s, libuv %s)\n", WEIR_VERSION, LUA_RELEASE, weir_loop_backend());
     lua_State *L = luaL_newstate();
