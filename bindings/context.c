@@ -53,6 +53,7 @@ lcontext *lcontext_new(lua_State *L, lbox *box, weir_simulator *simulator)
     weir_list_init(&ctx->semaphores);
     weir_list_init(&ctx->orphans);
     weir_list_init(&ctx->buckets);
+    weir_list_init(&ctx->objects);
     weir_list_init(&ctx->endings);
     if (simulator != NULL) {
         ctx->rt = weir_runtime_new(weir_simulator_env(simulator));
@@ -97,6 +98,10 @@ void lcontext_free(lua_State *L, lcontext *ctx)
     while ((k = weir_list_first(&ctx->semaphores)) != NULL)
         lsem_free(weir_container(k, lsem, link));
     lbucket_free_all(ctx);
+    while ((k = weir_list_first(&ctx->objects)) != NULL) {
+        lobject *o = weir_container(k, lobject, link);
+        o->free(o);
+    }
     luaL_unref(L, LUA_REGISTRYINDEX, ctx->tasks);
     luaL_unref(L, LUA_REGISTRYINDEX, ctx->threads);
     luaL_unref(L, LUA_REGISTRYINDEX, ctx->on_unhandled);

@@ -72,6 +72,12 @@ typedef struct lbucket {
     char name[];
 } lbucket;
 
+/* What a runtime frees at its end: the head of core memory behind a userdata. */
+typedef struct lobject {
+    weir_link link; /* in ctx->objects */
+    void (*free)(struct lobject *o);
+} lobject;
+
 /* A connector's clean-up. */
 typedef struct lending {
     weir_link link;
@@ -95,6 +101,7 @@ struct lcontext {
     weir_list buckets;    /* lbucket */
     weir_list semaphores; /* lsem */
     weir_list orphans;    /* lsem that Lua dropped while they were in use */
+    weir_list objects;    /* lobject */
     weir_list endings;    /* lending */
     lthread *idle;        /* stack of idle coroutines */
     unsigned n_idle, cap_idle;
@@ -116,22 +123,39 @@ struct lcontext {
 
 /* Where a task's coroutine stands; ltask.c. */
 typedef struct ltask {
-    weir_task task;      /* first */
-    lcontext *ctx;       /* valid until it ended */
-    lua_State *co;       /* NULL before its first turn and after its end */
-    weir_permit *permit; /* the limit's slot of a job; NULL for other tasks */
-    int thread;          /* index of co */
-    int slot;            /* in ctx->tasks; 0 once it ended */
-    int line;            /* where it was spawned; -1 unknown */
-    int n_values;        /* arguments, then results, in user value 1 */
-    lua_KFunction k;     /* of the wait it is parked in */
+    weir_task task; /* first */
+    lcontext *ctx;  /* valid until it ended */
+    lua_State *co;  /* NULL before its first turn and after its end */
+    union {
+        weir_permit *permit; /* `work` is LWORK_NONE: the limit's slot of a job, or NULL */
+        void *object;        /* what it works for */
+    };
+    int thread;      /* index of co */
+    int slot;        /* in ctx->tasks; 0 once it ended */
+    int line;        /* where it was spawned; -1 unknown */
+    int n_values;    /* arguments, then results, in user value 1 */
+    lua_KFunction k; /* of the wait it is parked in */
     lua_KContext kctx;
     int top;        /* of its stack then */
     uint8_t parked; /* it yielded through park() */
     uint8_t is_main, has_extra, raw_yield, buried;
     uint8_t again;   /* the next error that its handler sees is one raised before */
     uint8_t outcome; /* weir_task_state its body decided on, before it has ended */
+    uint8_t work;    /* lwork_kind */
+    uint8_t keeps;   /* the user value that holds the userdata it works for; 0: none */
 } ltask;
+
+/* A task that the library spawned for what many wait for, in no scope of theirs: what it works for
+ * learns of its end. Set `work` and `object` when it is spawned; its failure is claimed. */
+typedef enum lwork_kind { LWORK_NONE, LWORK_KINDS } lwork_kind;
+typedef struct lwork {
+    /* It has an outcome: results, or one error, from `first` to the top; the task at 1. May change
+     * these and gives the state that holds. May raise: then the task fails with that, and this is
+     * called again. */
+    weir_task_state (*conclude)(lua_State *L, ltask *t, weir_task_state state, int first);
+    /* It has ended, with or without a `conclude` (memory was short). Raises nothing. */
+    void (*ended)(ltask *t);
+} lwork;
 
 /* User values of a task: 1 the function, then results or the error; 2 the function that spawned
  * it, or (has_extra) the table of rarer things: site, name, errors, traceback; from 3 on the
@@ -282,12 +306,14 @@ static inline ltask *ltask_current(const lcontext *ctx)
 {
     return (ltask *)(void *)weir_current(ctx->rt);
 }
-/* A task that queues on a limit for its start, instead of being ready. */
+/* What a task has that others do not: it queues on a limit for its start, instead of being ready
+ * (`on`), or it works for an object of the library (`keeps`). */
 typedef struct ljob {
-    weir_semaphore *on;
-    uint32_t n; /* weight */
+    weir_semaphore *on; /* NULL: none */
+    uint32_t n;         /* weight */
     int32_t priority;
-    int name; /* stack index of its name; 0 is none */
+    int name;  /* stack index of its name; 0 is none */
+    int keeps; /* stack index of the userdata it works for, kept as long as the task; 0 is none */
 } ljob;
 /* Spawn from function and `nargs` arguments at the top (popped); pushes the task. 0 or a code
  * with nothing pushed. `job` may be NULL. */

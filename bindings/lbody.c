@@ -10,6 +10,8 @@
 
 #include "context.h"
 
+static const lwork *const works[LWORK_KINDS] = {NULL};
+
 /* --- the end ------------------------------------------------------------------------------ */
 
 /* The results, or the error, from `first` to the top become user value 1 of the task at 1. */
@@ -35,6 +37,8 @@ static void conclude(lua_State *L, ltask *t, weir_task_state state, int first)
     weir_scope *parent = t->task.scope.parent;
     t->outcome = WEIR_TASK_FAILED;           /* should something below raise */
     t->task.scope.flags |= WEIR_SCOPE_ENDED; /* code of users runs below: no children any more */
+    if (t->work != LWORK_NONE)
+        state = works[t->work]->conclude(L, t, state, first);
     if (!(parent->flags & WEIR_SCOPE_TASK) && parent != weir_root(ctx->rt) &&
         ((lscope *)(void *)parent)->collect)
         lscope_collect(L, (lscope *)(void *)parent, 1);
@@ -114,7 +118,7 @@ static int body_ended(lua_State *L, int status, lua_KContext kctx)
     (void)kctx;
     if (status != LUA_OK && status != LUA_YIELD)
         body = BODY_FAILED | (s->flags & WEIR_SCOPE_FAILED ? 0 : BODY_FAILED_FIRST);
-    if (t->permit != NULL) { /* the limit's slot: free for the next job when fn returns */
+    if (t->work == LWORK_NONE && t->permit != NULL) { /* free for the next job when fn returns */
         weir_permit_release(t->permit);
         t->permit = NULL;
     }
@@ -178,6 +182,8 @@ static void finish(lcontext *ctx, ltask *t)
     int slot = t->slot;
     t->slot = 0;
     weir_task_finish(ctx->rt, &t->task, (weir_task_state)t->outcome);
+    if (t->work != LWORK_NONE)
+        works[t->work]->ended(t);
     lcontext_unanchor(L, ctx, slot); /* `t` may be collected from here on */
 }
 
@@ -271,7 +277,7 @@ static void resume(weir_runtime *rt, weir_task *task)
     }
     if (t->co == NULL) {
         if (task->wait.status != WEIR_GRANTED || lcontext_take_thread(ctx, t) != 0) {
-            if (task->wait.status != WEIR_GRANTED)
+            if (task->wait.status != WEIR_GRANTED && t->work == LWORK_NONE)
                 t->permit = NULL; /* given up or refunded by the core */
             finish_outside(ctx, t);
             return;
@@ -340,8 +346,9 @@ int ltask_spawn(lua_State *L, lcontext *ctx, int nargs, weir_scope *parent, uint
     lua_Debug ar;
     int fn = lua_gettop(L) - nargs, rc;
     luaL_checkstack(L, nargs + 6, "too many arguments");
-    int inlined = nargs <= LTASK_INLINE;
-    ltask *t = lua_newuserdatauv(L, sizeof *t, 2 + (inlined ? nargs : 1));
+    int inlined = nargs <= LTASK_INLINE, keeps = job != NULL ? job->keeps : 0;
+    int n_user = 2 + (inlined ? nargs : 1) + (keeps != 0);
+    ltask *t = lua_newuserdatauv(L, sizeof *t, n_user);
     memset((char *)t + sizeof(weir_task), 0, sizeof *t - sizeof(weir_task));
     t->task.state = WEIR_TASK_CANCELLED; /* harmless until it is spawned */
     t->ctx = ctx;
@@ -360,6 +367,11 @@ int ltask_spawn(lua_State *L, lcontext *ctx, int nargs, weir_scope *parent, uint
     if (!inlined)
         lua_setiuservalue(L, -2, LTASK_ARGS);
     t->n_values = nargs;
+    if (keeps != 0) {
+        lua_pushvalue(L, keeps);
+        lua_setiuservalue(L, -2, n_user);
+        t->keeps = (uint8_t)n_user;
+    }
     t->line = -1;
     int level = ctx->for_caller ? level_of_caller(L) : 1;
     ctx->for_caller = 0;
@@ -378,7 +390,7 @@ int ltask_spawn(lua_State *L, lcontext *ctx, int nargs, weir_scope *parent, uint
     t->slot = lcontext_anchor(L, ctx);
 
     /* From here nothing raises. */
-    if (job == NULL) {
+    if (job == NULL || job->on == NULL) {
         rc = weir_task_spawn(ctx->rt, &t->task, parent, resume, flags);
     } else {
         rc = weir_task_prepare(ctx->rt, &t->task, parent, resume, flags);

@@ -28,7 +28,7 @@ static int start(lua_State *L, const char *op, lsem *s, int fn, const ljob *job)
 static int limit_call(lua_State *L)
 {
     lsem *s = lsem_check(L, LTYPE_LIMIT, "limit");
-    const ljob job = {&s->sem, 1, 0, 0};
+    const ljob job = {.on = &s->sem, .n = 1};
     return start(L, "limit", s, 2, &job);
 }
 
@@ -38,7 +38,7 @@ static int limit_submit(lua_State *L)
     static const char op[] = "limit:submit";
     static const char *const known[] = {"priority", "weight", "name", NULL};
     lsem *s = lsem_check(L, LTYPE_LIMIT, op);
-    ljob job = {&s->sem, 1, 0, 0};
+    ljob job = {.on = &s->sem, .n = 1};
     lcheck_options(L, 2, op, known);
     if (lua_getfield(L, 2, "weight") != LUA_TNIL)
         job.n = lcheck_count(L, -1, op, "weight");
