@@ -289,8 +289,9 @@ static uint32_t read_limits(lua_State *L, int table, weir_rate_limit *limit, uin
         weir_rate_limit *l = &limit[0];
         if (is_new && type == LUA_TNIL)
             lcheck_fail(L, op, "rate", "a number >= 0", -2);
-        if (!is_new && l->per > 0)
-            lerror_raise(L, "misuse", op, "the bucket has no 'rate' to set");
+        if (!is_new && *first == 0)
+            lerror_raise(L, "misuse", op, "the bucket has no 'rate' of its own to set, only %s",
+                         *listed > 0 ? "'limits'" : "a 'window'");
         if (is_new) {
             l->burst = 1;
             *first = 1;
@@ -374,6 +375,18 @@ static int bucket_drain(lua_State *L)
 }
 
 /* --- what can be seen ----------------------------------------------------------------- */
+
+/* bucket:is_idle() -> true if it is as when it was made and nobody waits; or false and, if time
+ * alone will do, the seconds until it is. */
+static int bucket_is_idle(lua_State *L)
+{
+    uint64_t ns = weir_rate_full_in(&lbucket_check(L, "bucket:is_idle")->rate);
+    lua_pushboolean(L, ns == 0);
+    if (ns == 0 || ns == WEIR_FOREVER)
+        return 1;
+    lua_pushnumber(L, lbucket_seconds(ns));
+    return 2;
+}
 
 static void set_count(lua_State *L, const char *name, uint64_t value)
 {
@@ -471,7 +484,7 @@ static int core_bucket(lua_State *L)
                                           "name", "max_waiting", NULL};
     lcontext *ctx = lcontext_here(L);
     weir_rate_limit limit[LBUCKET_LIMITS] = {{0}};
-    uint32_t first = 0, listed = 0, max_waiting = UINT32_MAX;
+    uint32_t first = 0, listed = 0, max_waiting;
     const char *name = NULL;
     lua_settop(L, 1);
     lcheck_options(L, 1, op, options);
@@ -483,12 +496,7 @@ static int core_bucket(lua_State *L)
             return lcheck_fail(L, op, "name", "a string", -1);
         name = lua_tostring(L, -1);
     }
-    if (lua_getfield(L, 1, "max_waiting") != LUA_TNIL) {
-        if (lua_isinteger(L, -1) && lua_tointeger(L, -1) == 0)
-            max_waiting = 0;
-        else
-            max_waiting = lcheck_count(L, -1, op, "max_waiting");
-    }
+    max_waiting = lcheck_bound(L, 1, op, "max_waiting", UINT32_MAX);
     size_t size = sizeof(lbucket) + (name != NULL ? strlen(name) + 1 : 0);
     lbucket **box = lua_newuserdatauv(L, sizeof *box, 1);
     *box = NULL;
@@ -516,10 +524,10 @@ static int core_bucket(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {{"bucket", core_bucket}, {NULL, NULL}};
-static const luaL_Reg methods[] = {{"take", bucket_take},        {"try_take", bucket_try_take},
-                                   {"reserve", lbucket_reserve}, {"set", bucket_set},
-                                   {"close", bucket_close},      {"drain", bucket_drain},
-                                   {"stats", bucket_stats},      {NULL, NULL}};
+static const luaL_Reg methods[] = {
+    {"take", bucket_take},       {"try_take", bucket_try_take}, {"reserve", lbucket_reserve},
+    {"set", bucket_set},         {"close", bucket_close},       {"drain", bucket_drain},
+    {"is_idle", bucket_is_idle}, {"stats", bucket_stats},       {NULL, NULL}};
 static const luaL_Reg meta[] = {
     {"__index", bucket_index}, {"__tostring", bucket_tostring}, {"__gc", bucket_gc}, {NULL, NULL}};
 void lbucket_open(lua_State *L)

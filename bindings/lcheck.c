@@ -67,15 +67,31 @@ void lcheck_function(lua_State *L, int index, const char *op, const char *name)
     lcheck_fail(L, op, name, "a function", index);
 }
 
-uint32_t lcheck_count(lua_State *L, int index, const char *op, const char *name)
+static uint32_t check_integer(lua_State *L, int index, const char *op, const char *name,
+                              lua_Integer least, const char *expected)
 {
     int is = 0;
     lua_Integer n = 0;
     if (lua_type(L, index) == LUA_TNUMBER)
         n = lua_tointegerx(L, index, &is);
-    if (!is || n <= 0 || n >= UINT32_MAX)
-        lcheck_fail(L, op, name, "a positive integer", index);
+    if (!is || n < least)
+        lcheck_fail(L, op, name, expected, index);
+    if (n >= UINT32_MAX)
+        lcheck_fail(L, op, name, "at most 4294967294", index);
     return (uint32_t)n;
+}
+
+uint32_t lcheck_count(lua_State *L, int index, const char *op, const char *name)
+{
+    return check_integer(L, index, op, name, 1, "a positive integer");
+}
+
+uint32_t lcheck_bound(lua_State *L, int table, const char *op, const char *name, uint32_t none)
+{
+    if (lua_getfield(L, table, name) != LUA_TNIL)
+        none = check_integer(L, -1, op, name, 0, "an integer >= 0");
+    lua_pop(L, 1);
+    return none;
 }
 
 uint64_t lcheck_seconds(lua_State *L, int index, const char *op, const char *name)

@@ -437,21 +437,6 @@ static int semaphore_tostring(lua_State *L)
 
 /* --- options ---------------------------------------------------------------------------- */
 
-/* Field `name` of the table at 1: an integer >= 0, `none` if it is nil. */
-static uint32_t check_optional(lua_State *L, const char *op, const char *name, uint32_t none)
-{
-    uint32_t n = none;
-    if (lua_getfield(L, 1, name) != LUA_TNIL) {
-        int is = 0;
-        if (lua_type(L, -1) == LUA_TNUMBER && lua_tointegerx(L, -1, &is) == 0 && is)
-            n = 0;
-        else
-            n = lcheck_count(L, -1, op, name);
-    }
-    lua_pop(L, 1);
-    return n;
-}
-
 static void check_order(lua_State *L, const char *op, lsem_options *out)
 {
     if (lua_getfield(L, 1, "order") != LUA_TNIL) {
@@ -486,8 +471,8 @@ void lsem_check_options(lua_State *L, const char *op, const char *count, lsem_op
             lcheck_fail(L, op, "name", "a string", -1);
         out->name = lua_tostring(L, -1); /* stays on the stack */
     }
-    out->max_waiting = check_optional(L, op, "max_waiting", UINT32_MAX);
-    out->bypass = check_optional(L, op, "bypass", 0);
+    out->max_waiting = lcheck_bound(L, 1, op, "max_waiting", UINT32_MAX);
+    out->bypass = lcheck_bound(L, 1, op, "bypass", 0);
     check_order(L, op, out);
     lua_getfield(L, 1, count);
     out->n = lcheck_count(L, -1, op, count);

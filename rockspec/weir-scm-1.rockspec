@@ -60,6 +60,7 @@ build = {
         "core/sched/task.c",
         "core/sched/waiter.c",
         "core/sched/wheel.c",
+        "core/sync/foresee.c",
         "core/sync/limits.c",
         "core/sync/rate.c",
         "core/sync/semaphore.c",

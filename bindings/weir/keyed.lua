@@ -38,7 +38,7 @@ local making <const> = {} -- in the place of an object whose factory runs
 
 -- --- what may be kept ------------------------------------------------------------------------
 
-local semaphore <const>, limit <const>, bucket <const> = core.methods.semaphore, core.methods.limit, core.methods.bucket
+local semaphore <const>, limit <const> = core.methods.semaphore, core.methods.limit
 
 --- Is nothing held and nobody waiting?
 function semaphore:is_idle()
@@ -48,19 +48,6 @@ end
 --- Is no job running and none queued?
 function limit:is_idle()
   return self.active == 0 and self.pending == 0
-end
-
-local fulls <const> = setmetatable({}, { __mode = "k" }) -- bucket of several limits -> what it has when full
-
---- Is it full, and nobody waiting? If not, in how many seconds, if time alone will do.
-function bucket:is_idle()
-  local missing = (fulls[self] or self.burst) - self.available
-  if self.waiting > 0 or self.reserved > 0 then
-    return false
-  elseif missing > 1e-9 * self.burst then
-    return false, self.rate > 0 and missing / self.rate or nil
-  end
-  return true
 end
 
 local function type_of(object)
@@ -193,8 +180,6 @@ local function check_made(self, object)
   elseif self._is_idle == own_is_idle and not has(object, "is_idle") then
     core.misuse(OP, "the factory must return a bucket, semaphore, limit or what has a method is_idle, got %s",
       type_of(object))
-  elseif type_of(object) == "weir.bucket" and object.available < object.burst then
-    fulls[object] = object.available -- it starts full, and has what the smallest of its limits has
   end
   return object
 end

@@ -1,7 +1,9 @@
 /* policy/window.c - sliding window over a log of what was counted when.
  *
  * The log is a ring with one record per distinct time, so it never holds more records than
- * units count. Records that have left the window are dropped at the next charge.
+ * units count. Records that have left the window are dropped at the next charge. Records are
+ * numbered through the life of the window: a plan reads those before `_split`, its beginning, in
+ * the window that it is of, and has those after in a ring of its own.
  */
 #include <weir/window.h>
 
@@ -10,9 +12,18 @@
 #include <assert.h>
 #include <string.h>
 
+/* How many of the records are the other window's, in a plan. */
+static uint64_t lent(const weir_window *w)
+{
+    return w->_split > w->_begin ? w->_split - w->_begin : 0;
+}
+
 static weir_window_record *record(const weir_window *w, uint32_t i)
 {
-    uint32_t at = w->_first + i;
+    uint64_t others = lent(w);
+    if (i < others)
+        return record(w->_of, (uint32_t)(w->_begin - w->_of->_begin) + i);
+    uint32_t at = w->_first + (uint32_t)(i - others);
     return &w->_record[at < w->_room ? at : at - w->_room];
 }
 
@@ -29,6 +40,18 @@ int weir_window_init(weir_window *w, uint32_t n, uint64_t per, weir_window_recor
         return WEIR_EINVAL;
     *w = (weir_window){.per = per, .n = n, ._record = at, ._room = room};
     return 0;
+}
+
+void weir_window_plan(weir_window *plan, const weir_window *of)
+{
+    weir_window_record *ring = plan->_record;
+    uint32_t room = plan->_room;
+    *plan = *of;
+    plan->_of = of;
+    plan->_split = of->_begin + of->_records;
+    plan->_record = ring;
+    plan->_room = room;
+    plan->_first = 0;
 }
 
 uint64_t weir_window_due(const weir_window *w, uint32_t count, uint64_t from)
@@ -48,7 +71,9 @@ static void forget(weir_window *w, uint64_t now)
 {
     while (w->_records > 0 && end_of(w, record(w, 0)->at) <= now) {
         w->used -= (uint32_t)record(w, 0)->count;
-        w->_first = w->_first + 1 < w->_room ? w->_first + 1 : 0;
+        if (lent(w) == 0)
+            w->_first = w->_first + 1 < w->_room ? w->_first + 1 : 0;
+        w->_begin++;
         w->_records--;
     }
 }
@@ -57,12 +82,13 @@ void weir_window_charge(weir_window *w, uint32_t count, uint64_t now)
 {
     forget(w, now);
     w->used += count;
-    if (w->_records > 0 && record(w, w->_records - 1)->at == now) {
+    if (w->_records > lent(w) && record(w, w->_records - 1)->at == now) {
         record(w, w->_records - 1)->count += count;
         return;
     }
-    assert(w->_records < w->_room);
-    *record(w, w->_records++) = (weir_window_record){now, count};
+    assert(w->_records - lent(w) < w->_room);
+    w->_records++;
+    *record(w, w->_records - 1) = (weir_window_record){now, count};
 }
 
 void weir_window_refund(weir_window *w, uint32_t count, uint64_t at)
@@ -78,6 +104,12 @@ void weir_window_refund(weir_window *w, uint32_t count, uint64_t at)
     for (; i < w->_records; i++)
         *record(w, i - 1) = *record(w, i);
     w->_records--;
+}
+
+uint64_t weir_window_quiet(const weir_window *w, uint64_t from)
+{
+    uint64_t end = w->_records > 0 ? end_of(w, record(w, w->_records - 1)->at) : 0;
+    return end > from ? end : from;
 }
 
 uint32_t weir_window_available(const weir_window *w, uint64_t now)

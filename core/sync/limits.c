@@ -100,53 +100,32 @@ void weir__limits_dequeue(weir_rate_part *part, uint32_t n, double amount)
             p->queued -= (weir_span)cost(p, amount);
 }
 
-static const weir_ticket *ticket_at(const weir_link *k)
+weir_rate_part *weir__limits_plan(weir_rate_part *part, uint32_t n)
 {
-    return (const weir_ticket *)(const void *)k;
-}
-
-/* Copy the limits into the second half, each window into the ring it has there. */
-static weir_rate_part *plan_of(weir_rate_part *part, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        weir_window ring = part[n + i].window, *w = &part[n + i].window;
-        part[n + i] = part[i];
-        if (w->per > 0)
-            weir_window_change(w, w->n, w->per, ring._record, ring._room);
+    for (weir_rate_part *p = part, *plan = part + n; p < part + n; p++, plan++) {
+        plan->rule = p->rule;
+        plan->bucket = p->bucket;
+        if (weir__limit_is_window(p))
+            weir_window_plan(&plan->window, &p->window);
     }
     return part + n;
 }
 
-/* One bucket that has a queue is never idle, so its future is a sum. */
-static uint64_t foresee_bucket(const weir_rate_part *p, double amount, uint64_t from,
-                               const weir_list *queue, const weir_ticket *end)
+uint64_t weir__limits_behind(const weir_rate_part *p, double amount, weir_span ahead, uint64_t from)
 {
-    weir_span ahead = end == NULL ? p->queued : 0;
-    for (weir_link *k = weir_list_first(queue); end != NULL && k != &end->link;
-         k = weir_list_next(queue, k))
-        ahead += (weir_span)cost(p, ticket_at(k)->n);
     if (ahead >> ABSURD != 0)
         return WEIR_FOREVER;
     weir_bucket b = {p->bucket.full_at + (weir_instant)ahead};
     return weir_bucket_due(&p->rule, &b, cost(p, amount), from);
 }
 
-uint64_t weir__limits_foresee(weir_rate_part *part, uint32_t n, double amount, uint64_t from,
-                              const weir_list *queue, const weir_ticket *end, uint32_t most)
+uint64_t weir__limits_full(const weir_rate_part *part, uint32_t n, uint64_t from)
 {
-    if (n == 1 && !weir__limit_is_window(part))
-        return foresee_bucket(part, amount, from, queue, end);
-    weir_link *k = weir_list_first(queue);
-    if (k == NULL || k == (end != NULL ? &end->link : NULL))
-        return weir__limits_due(part, n, amount, from);
-    weir_rate_part *plan = plan_of(part, n);
-    for (; k != NULL && (end == NULL || k != &end->link); k = weir_list_next(queue, k)) {
-        from = weir__limits_due(plan, n, ticket_at(k)->n, from);
-        if (from == WEIR_FOREVER || most-- == 0)
-            return from;
-        weir__limits_charge(plan, n, ticket_at(k)->n, from, 0);
-    }
-    return weir__limits_due(plan, n, amount, from);
+    for (const weir_rate_part *p = part; p < part + n && from != WEIR_FOREVER; p++)
+        from = weir__limit_is_window(p)
+                   ? weir_window_quiet(&p->window, from)
+                   : weir_bucket_due(&p->rule, &p->bucket, p->rule.capacity, from);
+    return from;
 }
 
 double weir__limits_available(const weir_rate_part *part, uint32_t n, uint64_t now)

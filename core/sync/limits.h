@@ -1,7 +1,7 @@
 /* sync/limits.h - the limits of one rate, taken together; core/sync alone sees this.
  *
- * An array of 2 * n parts: n limits, then n for playing the future through. All or nothing: a
- * request is due when it is due under every limit, and is charged to every one.
+ * An array of 2 * n parts: n limits, then n for playing the future through (foresee.c). All or
+ * nothing: a request is due when it is due under every limit, and is charged to every one.
  */
 #ifndef WEIR_SYNC_LIMITS_H
 #define WEIR_SYNC_LIMITS_H
@@ -42,10 +42,17 @@ void weir__limits_mark(weir_rate_part *part, uint32_t n);
 void weir__limits_enqueue(weir_rate_part *part, uint32_t n, double amount);
 void weir__limits_dequeue(weir_rate_part *part, uint32_t n, double amount);
 
-/* When `amount` will be due behind the tickets of `queue` that come before `end` (NULL: all), all
- * asked from `from` on. After `most` tickets it is a lower bound. */
-uint64_t weir__limits_foresee(weir_rate_part *part, uint32_t n, double amount, uint64_t from,
-                              const weir_list *queue, const weir_ticket *end, uint32_t most);
+/* Begin a plan: make the second half what the first is, to be asked and charged in its place, and
+ * return it. It holds until the first half changes by anything but charges that the plan had. */
+weir_rate_part *weir__limits_plan(weir_rate_part *part, uint32_t n);
+
+/* When `amount` will be due behind costs of `ahead`; of one bucket, which is never idle meanwhile.
+ */
+uint64_t weir__limits_behind(const weir_rate_part *p, double amount, weir_span ahead,
+                             uint64_t from);
+
+/* The first ns, not before `from`, at which every limit is full again; WEIR_FOREVER is never. */
+uint64_t weir__limits_full(const weir_rate_part *part, uint32_t n, uint64_t from);
 
 double weir__limits_available(const weir_rate_part *part, uint32_t n, uint64_t now);
 

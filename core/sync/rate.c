@@ -8,13 +8,10 @@
 #include <weir/rate.h>
 
 #include "../sched/internal.h"
+#include "foresee.h"
 #include "limits.h"
 
 static const weir_wait_ops take_ops, drain_ops;
-
-/* How many of those ahead a take with a timeout looks at, over several limits. What it finds
- * beyond them is early, never late. */
-#define LOOK_AHEAD 1000
 
 static weir_ticket *ticket_at(weir_link *k)
 {
@@ -24,12 +21,6 @@ static weir_ticket *ticket_at(weir_link *k)
 static uint64_t due_of(const weir_rate *r, const weir_ticket *t)
 {
     return weir__limits_due(r->part, r->parts, t->n, r->at);
-}
-
-/* When `n` would be had behind the queue, or behind those before `end`. */
-static uint64_t due_behind(weir_rate *r, double n, const weir_ticket *end, uint32_t most)
-{
-    return weir__limits_foresee(r->part, r->parts, n, r->at, &r->queue, end, most);
 }
 
 static void charge(weir_rate *r, double n, uint64_t now)
@@ -62,11 +53,13 @@ static void enqueue(weir_rate *r, weir_ticket *t)
     r->stats.queued++;
     weir__limits_enqueue(r->part, r->parts, t->n);
     weir_list_push(&r->queue, &t->link);
+    weir__foresee_enter(r, t);
 }
 
 /* Out of the queue at time `when`, into `state`. */
 static void dequeue(weir_rate *r, weir_ticket *t, weir_ticket_state state, uint64_t when)
 {
+    weir__foresee_leave(r, t, state == WEIR_TICKET_GRANTED ? when : WEIR_FOREVER);
     *(t->waiter != NULL ? &r->waiting : &r->reserved) -= 1;
     weir__limits_dequeue(r->part, r->parts, t->n);
     weir_link_remove(&t->link);
@@ -194,7 +187,7 @@ int weir_rate_wait(weir_rate *r, double n, weir_waiter *w, uint64_t deadline, we
     int rc = refuse(r, n);
     if (rc != 0)
         return rc;
-    if (deadline != WEIR_FOREVER && due_behind(r, n, NULL, LOOK_AHEAD) > deadline) {
+    if (deadline != WEIR_FOREVER && weir__foresee_behind(r, n) > deadline) {
         r->stats.timeouts++;
         return WEIR_ETIMEOUT;
     }
@@ -242,7 +235,7 @@ uint64_t weir_ticket_delay(weir_ticket *t)
         return 0;
     if (t->state != WEIR_TICKET_QUEUED)
         return WEIR_FOREVER;
-    uint64_t due = due_behind(r, t->n, t, UINT32_MAX);
+    uint64_t due = weir__foresee(r, t);
     return due == WEIR_FOREVER ? due : due - r->at;
 }
 
@@ -263,8 +256,17 @@ uint64_t weir_rate_retry_after(weir_rate *r, double n)
     look(r);
     if (!weir__limits_fit(r->part, r->parts, n))
         return WEIR_FOREVER;
-    uint64_t due = due_behind(r, n, NULL, UINT32_MAX);
+    uint64_t due = weir__foresee_behind(r, n);
     return due == WEIR_FOREVER ? due : due - r->at;
+}
+
+uint64_t weir_rate_full_in(weir_rate *r)
+{
+    look(r);
+    if (!weir_list_is_empty(&r->queue))
+        return WEIR_FOREVER;
+    uint64_t full = weir__limits_full(r->part, r->parts, r->at);
+    return full == WEIR_FOREVER ? full : full - r->at;
 }
 
 double weir_rate_available(weir_rate *r)
@@ -302,6 +304,7 @@ static void tickets_free(weir_rate *r, weir_list *l)
 void weir_rate_fini(weir_rate *r)
 {
     weir_timer_unset(r->rt, &r->timer);
+    weir__foresee_forget(r);
     tickets_free(r, &r->queue);
     tickets_free(r, &r->granted);
     tickets_free(r, &r->ended);
@@ -339,6 +342,7 @@ int weir_rate_set(weir_rate *r, const weir_rate_limit *limits)
     r->changing = 1; /* who leaves now lets nobody in under the old rules */
     drop_impossible(r, part);
     r->changing = 0;
+    weir__foresee_forget(r);
     weir__limits_change(part, old, r->parts, r->at);
     for (weir_link *k = weir_list_first(&r->queue); k; k = weir_list_next(&r->queue, k))
         weir__limits_enqueue(part, r->parts, ticket_at(k)->n);
@@ -394,6 +398,7 @@ static void refund_take(weir_runtime *rt, weir_waiter *w)
     (void)rt;
     r->stats.refunds++;
     weir__limits_refund(r->part, r->parts, t, r->mark, r->era);
+    weir__foresee_refund(r);
     weir_ticket_free(t);
     serve(r);
 }
@@ -463,7 +468,8 @@ int weir_rate_validate(const weir_rate *r)
     if (waiting != r->waiting || reserved != r->reserved || (r->closed && waiting > 0))
         return __LINE__;
     if (!tickets_are(r, &r->queue, WEIR_TICKET_QUEUED) ||
-        !tickets_are(r, &r->granted, WEIR_TICKET_GRANTED) || !limits_are_right(r))
+        !tickets_are(r, &r->granted, WEIR_TICKET_GRANTED) || !limits_are_right(r) ||
+        !weir__foresee_validate(r))
         return __LINE__;
     if (head != NULL && (due = due_of(r, ticket_at(head))) <= r->at)
         return __LINE__; /* a lost wake-up */

@@ -359,6 +359,41 @@ static void all_limits_or_none_are_charged(void **state)
     bare_free(b);
 }
 
+static void it_is_as_new_when_every_limit_is(void **state)
+{
+    static const weir_rate_limit limits[] = {
+        {.rate = 10, .burst = 10}, {.rate = 1, .burst = 5}, {.n = 40, .per = 3 * WEIR_SECOND}};
+    weir_ticket *t;
+    (void)state;
+    for (uint32_t n = 1; n <= 3; n++) {
+        bare *b = bare_new(limits, n);
+        CHECK_INT(weir_rate_full_in(&b->r), 0);
+        CHECK_OK(weir_rate_try(&b->r, 2));
+        CHECK_INT(weir_rate_full_in(&b->r), n == 1   ? 200 * MS
+                                            : n == 2 ? 2 * WEIR_SECOND
+                                                     : 3 * WEIR_SECOND);
+        pass(b, weir_rate_full_in(&b->r) - 1);
+        CHECK_INT(weir_rate_full_in(&b->r), 1);
+        pass(b, 1);
+        CHECK_INT(weir_rate_full_in(&b->r), 0);
+        CHECK_OK(weir_rate_try(&b->r, 5));
+        CHECK_OK(weir_rate_reserve(&b->r, n == 1 ? 10 : 1, &t));
+        CHECK(weir_rate_full_in(&b->r) == WEIR_FOREVER); /* somebody will take when it is due */
+        CHECK_INT(weir_ticket_cancel(t), 1);
+        CHECK(weir_rate_full_in(&b->r) < 6 * WEIR_SECOND);
+        weir_ticket_free(t);
+        bare_free(b);
+    }
+    bare *b = bucket_new(0, 3);
+    CHECK_INT(weir_rate_full_in(&b->r), 0);
+    CHECK_OK(weir_rate_try(&b->r, 1));
+    CHECK(weir_rate_full_in(&b->r) == WEIR_FOREVER);
+    set(b, INFINITY, 3);
+    CHECK_OK(weir_rate_try(&b->r, 1));
+    CHECK_INT(weir_rate_full_in(&b->r), 0);
+    bare_free(b);
+}
+
 /* In a loop that stands still for 10 s, 100 waiters at 10 a second are not let out at once. */
 static void a_stalled_loop_makes_no_burst(void **state)
 {
@@ -530,6 +565,7 @@ int main(void)
         cmocka_unit_test(a_hopeless_timeout_fails_at_once),
         cmocka_unit_test(due_and_timed_out_in_one_ns_is_granted),
         cmocka_unit_test(all_limits_or_none_are_charged),
+        cmocka_unit_test(it_is_as_new_when_every_limit_is),
         cmocka_unit_test(a_stalled_loop_makes_no_burst),
         cmocka_unit_test(reservations_stand_through_close_and_hold_up_a_drain),
         cmocka_unit_test(the_queue_is_bounded_by_max_waiting),

@@ -170,8 +170,10 @@ describe("weir.bucket", function()
       local err = helper.error("overload", bucket.take, bucket)
       assert.near(0.3, err.retry_after, 1e-6)
       helper.error("overload", bucket.reserve, bucket)
-      local never = empty { rate = 10, max_waiting = 0 }
-      helper.error("overload", never.take, never)
+      for _, none in ipairs { 0, 0.0 } do
+        local never = empty { rate = 10, max_waiting = none }
+        helper.error("overload", never.take, never)
+      end
     end))
 
     it("is not made up for by a burst when the loop was late", helper.virtual(function()
@@ -341,6 +343,49 @@ describe("weir.bucket", function()
       bucket:set { burst = 2, limits = { { rate = 20 }, { n = 4 } }, window = { per = 30 } }
       assert.equal("weir.bucket (1/s, burst 2; 20/s, burst 10; at most 4 in 1 s; at most 100 in 30 s, 0 waiting)",
         tostring(bucket))
+    end))
+
+    it("sets no rate where there are only limits, or a window", helper.virtual(function()
+      local bucket = weir.bucket { limits = { { rate = 10, burst = 10 }, { rate = 5, burst = 30 } } }
+      for _, options in ipairs { { rate = 1 }, { burst = 1 }, { rate = 1, limits = { {}, {} } } } do
+        local err = helper.error("misuse", bucket.set, bucket, options)
+        assert.is_truthy(tostring(err):find("no 'rate' of its own to set, only 'limits'", 1, true))
+      end
+      assert.equal("weir.bucket (10/s, burst 10; 5/s, burst 30, 0 waiting)", tostring(bucket))
+      bucket:set { limits = { { rate = 1 }, {} } }
+      assert.equal(1, bucket.rate)
+      local window = weir.bucket { window = { n = 5, per = 1 } }
+      local err = helper.error("misuse", window.set, window, { rate = 1 })
+      assert.is_truthy(tostring(err):find("only a 'window'", 1, true))
+    end))
+  end)
+
+  describe("is idle", function()
+    it("when it is full and nobody waits, or says in how many seconds", helper.virtual(function()
+      local bucket = weir.bucket { rate = 10, burst = 5 }
+      assert.same({ true }, { bucket:is_idle() })
+      bucket:take(2)
+      assert.same({ false, 0.2 }, { bucket:is_idle() })
+      weir.sleep(0.2)
+      assert.same({ true }, { bucket:is_idle() })
+      bucket:take(5)
+      local place = bucket:reserve(5)
+      assert.same({ false }, { bucket:is_idle() })
+      place:cancel()
+      assert.same({ false, 0.5 }, { bucket:is_idle() })
+      bucket:set { rate = 0 }
+      assert.same({ false }, { bucket:is_idle() })
+    end))
+
+    it("when all of its limits are full, whatever was set", helper.virtual(function()
+      local bucket = weir.bucket { limits = { { rate = 10, burst = 10 }, { rate = 1, burst = 5 } },
+        window = { n = 20, per = 60 } }
+      bucket:set { limits = { { burst = 3 }, { burst = 4 } } }
+      assert.is_true(bucket:is_idle())
+      bucket:take(2)
+      assert.same({ false, 60 }, { bucket:is_idle() })
+      weir.sleep(60)
+      assert.is_true(bucket:is_idle())
     end))
   end)
 

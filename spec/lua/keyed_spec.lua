@@ -211,6 +211,16 @@ describe("weir.keyed", function()
       assert.equal(0, #keyed)
     end))
 
+    it("comes for a bucket whose limits were set meanwhile", helper.virtual(function()
+      local keyed = weir.keyed(function()
+        return weir.bucket { limits = { { rate = 10, burst = 10 }, { rate = 5, burst = 5 } } }
+      end, { idle = 1 })
+      keyed("a"):set { limits = { {}, { burst = 3 } } }
+      keyed("a"):take(3)
+      weir.sleep(1.5)
+      assert.equal(0, #keyed)
+    end))
+
     it("costs each look-up no more than two looks", helper.virtual(function()
       local looks = 0
       local keyed = weir.keyed(function() return {} end, {

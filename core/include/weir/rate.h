@@ -38,9 +38,14 @@ typedef struct weir_ticket {
     weir_waiter *waiter; /* NULL: a reservation */
     double n;
     uint64_t since; /* ns: queued since, then charged at */
-    uint64_t era;   /* of its charge */
-    uint8_t state;  /* weir_ticket_state */
-    uint8_t kept;   /* somebody has the pointer and will free it */
+    union {
+        uint64_t due; /* while it is `planned` */
+        uint64_t era; /* of its charge */
+    };
+    uint32_t slot;   /* in the sums, if there are any */
+    uint8_t state;   /* weir_ticket_state */
+    uint8_t kept;    /* somebody has the pointer and will free it */
+    uint8_t planned; /* `due` is right, as things stand */
 } weir_ticket;
 
 typedef struct weir_rate_part {
@@ -64,11 +69,14 @@ struct weir_rate {
     uint32_t waiting, reserved; /* in the queue: waiters; reservations */
     uint32_t max_waiting;       /* of both; UINT32_MAX is no bound */
     uint8_t closed, draining, changing;
-    weir_list queue;   /* tickets */
-    weir_list granted; /* tickets of waiters whose turn has not come, or not been freed */
-    weir_list ended;   /* tickets of reservations, kept */
-    weir_list spare;   /* tickets to use again */
-    weir_list idle;    /* waiters of drain */
+    weir_list queue;      /* tickets */
+    weir_list granted;    /* tickets of waiters whose turn has not come, or not been freed */
+    weir_list ended;      /* tickets of reservations, kept */
+    weir_list spare;      /* tickets to use again */
+    weir_list idle;       /* waiters of drain */
+    weir_ticket *planned; /* the last that is; see core/sync/foresee.c */
+    weir_span *sums;      /* of the costs of the queue; NULL: none are kept */
+    uint32_t sums_used, sums_room; /* none used: they are not of this queue */
     weir_timer timer;
     uint64_t at;      /* everything due by then is granted */
     uint64_t charged; /* time of the last charge */
@@ -108,8 +116,13 @@ int weir_ticket_cancel(weir_ticket *t);
 void weir_ticket_free(weir_ticket *t);
 
 /* ns until a request for `n` that came now would be due, behind the queue and as things stand.
- * WEIR_FOREVER: not by time alone, or never. */
+ * WEIR_FOREVER: not by time alone, or never. With several limits or a window, and over a thousand
+ * in the queue, the first answers may be too short. */
 uint64_t weir_rate_retry_after(weir_rate *r, double n);
+
+/* ns until it is as full as when it was made, 0 if it is. WEIR_FOREVER: not by time alone, or
+ * somebody is in the queue. */
+uint64_t weir_rate_full_in(weir_rate *r);
 
 /* What can be had now, were there no queue: of the limit that has least. */
 double weir_rate_available(weir_rate *r);

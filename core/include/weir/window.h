@@ -19,16 +19,25 @@ typedef struct weir_window_record {
 typedef struct weir_window {
     uint64_t per;
     uint32_t n;
-    uint32_t used;             /* counted and not forgotten yet; above n after n became less */
-    uint32_t _first, _records; /* of the ring */
+    uint32_t used;     /* counted and not forgotten yet; above n after n became less */
+    uint32_t _records; /* that are not forgotten */
+    uint32_t _first;   /* of them in the ring */
     uint32_t _room;
-    weir_window_record *_record; /* borrowed for the window's life */
+    weir_window_record *_record;   /* borrowed for the window's life */
+    uint64_t _begin;               /* how many were forgotten, ever */
+    uint64_t _split;               /* a plan: its own records are those from this number on */
+    const struct weir_window *_of; /* a plan: the others are here */
 } weir_window;
 
 /* Prepare `w`. `room` records (>= n) at `record`. WEIR_EINVAL unless 0 < n <= WEIR_WINDOW_MOST and
  * 0 < per; `w` is then untouched. */
 int weir_window_init(weir_window *w, uint32_t n, uint64_t per, weir_window_record *record,
                      uint32_t room);
+
+/* Make `plan`, which has been prepared with room for `of`'s n, what `of` is, to be charged in its
+ * place: O(1), it reads the records of `of`. It holds until `of` changes by anything but charges
+ * that the plan had first. */
+void weir_window_plan(weir_window *plan, const weir_window *of);
 
 /* The first ns, not before `from`, at which `count` (<= n) more can be had. */
 uint64_t weir_window_due(const weir_window *w, uint32_t count, uint64_t from);
@@ -38,6 +47,9 @@ void weir_window_charge(weir_window *w, uint32_t count, uint64_t now);
 
 /* Take back `count` that were charged at `at`. */
 void weir_window_refund(weir_window *w, uint32_t count, uint64_t at);
+
+/* The first ns, not before `from`, at which nothing counts any more. */
+uint64_t weir_window_quiet(const weir_window *w, uint64_t from);
 
 /* How many can be had at `now`. */
 uint32_t weir_window_available(const weir_window *w, uint64_t now);
