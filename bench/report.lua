@@ -99,6 +99,7 @@ end
 
 local function amount(value, unit)
   if unit == "bytes" then return ("%.0f B"):format(value) end
+  if unit == "count" then return ("%.0f"):format(value) end
   if unit == "us" then value = value * 1000 end
   if math.abs(value) >= 1e6 then return ("%.2f ms"):format(value / 1e6) end
   if math.abs(value) >= 1e4 then return ("%.1f us"):format(value / 1e3) end

@@ -60,6 +60,15 @@ for _, n in ipairs { 10000, 100000 } do
     command = "${BENCH_CLIENT} ${BENCH_DIR}/http.go" .. target }
 end
 
+add { name = "pool-weir", needs = "weir", command = "${WEIR} bench/pool.lua" }
+add { name = "pool-node", needs = "node", command = "node bench/peers/pools.mjs" }
+add { name = "pool-go", needs = "go", command = "${BENCH_DIR}/pool.go" }
+add { name = "cache-weir", needs = "weir", command = "${WEIR} bench/cache.lua" }
+add { name = "cache-node", needs = "node", command = "node bench/peers/caches.mjs" }
+add { name = "postgres-weir", needs = "weir postgres", command = "${WEIR} bench/postgres.lua ${BENCH_POSTGRES}" }
+add { name = "postgres-node", needs = "node postgres", command = "node bench/peers/postgres.mjs ${BENCH_POSTGRES}" }
+add { name = "postgres-pgbench", needs = "postgres", command = "bench/pgbench ${BENCH_POSTGRES}" }
+
 for _, mode in ipairs { "incremental", "incremental 100", "generational" } do
   add { name = "pause-weir", needs = "weir", command = "${WEIR} bench/pause.lua 100000 " .. mode, once = true,
     slow = true }
@@ -103,6 +112,20 @@ M.titles = {
   { "keyed_make", "a new key, its object and room for it" },
   { "keyed_evict", "the same where each new key sends one away" },
   { "keyed_with", "keyed:with(key, f) through a semaphore, uncontended" },
+  { "pool_cycle", "pool:acquire() and lease:release() of an idle one" },
+  { "pool_with", "the same by pool:with(f)" },
+  { "spike_p50", "50 requests at once, 5 warm, 150 ms for a new one, 2 ms of use: p50" },
+  { "spike_p99", "the same, 99th percentile" },
+  { "spike_size", "resources after it" },
+  { "cache_hit", "cache:get(key), there" },
+  { "cache_peek", "cache:peek(key)" },
+  { "cache_miss", "cache:get(key), loaded at once, and one evicted" },
+  { "cache_herd", "10,000 at once for one key that takes a millisecond, each" },
+  { "batch_load", "100 keys at once, one call for all, each" },
+  { "pg_query", "a PostgreSQL query through a pool of 10, CPU" },
+  { "pg_query_elapsed", "the same, elapsed" },
+  { "pg_prepared", "the same by a prepared statement, CPU" },
+  { "pg_prepared_elapsed", "the same, elapsed" },
   { "parked_bytes", "memory of a sleeping task" },
   { "parked_life", "spawn, sleep, wake and end of a task" },
   { "queued_bytes", "memory of a job queued by limit(fn, i)" },
@@ -145,6 +168,20 @@ M.goals = {
     text = "a group of bottleneck (for comparison)" },
   { key = "timeout_call", of = "timeout_call", impl = "node-race", factor = 1,
     text = "withTimeout in Node (for comparison)" },
+  { key = "pool_cycle", of = "pool_cycle", impl = "pg-pool", factor = 1 / 7, text = "1/7 of pg-pool" },
+  { key = "pool_cycle", of = "pool_cycle", impl = "generic-pool", factor = 1 / 4, text = "1/4 of generic-pool" },
+  { key = "pool_cycle", of = "pool_cycle", impl = "go", factor = 1, text = "Go database/sql (for comparison)" },
+  { key = "spike_p99", most = 25e6, text = "25 ms" },
+  { key = "spike_size", most = 6, text = "6 resources after the spike" },
+  { key = "cache_hit", of = "cache_hit", impl = "lru-cache", factor = 1, text = "lru-cache fetch" },
+  { key = "cache_miss", of = "cache_miss", impl = "lru-cache", factor = 1 / 2, text = "half of lru-cache fetch" },
+  { key = "cache_herd", of = "cache_herd", impl = "lru-cache", factor = 3,
+    text = "3 x lru-cache, a task for each against a promise" },
+  { key = "batch_load", of = "batch_load", impl = "dataloader", factor = 3,
+    text = "3 x dataloader, a task for each against a promise" },
+  { key = "pg_query", of = "pg_query", impl = "node-postgres", factor = 1 / 2, text = "half of node-postgres" },
+  { key = "pg_prepared_elapsed", of = "pg_prepared_elapsed", impl = "pgbench", factor = 2,
+    text = "twice pgbench, 10 connections" },
   { key = "parked_bytes@100000", most = 1400, text = "1,400 bytes" },
   { key = "mapped_bytes", most = 64, text = "64 bytes, queued by limit:map" },
   { key = "queued_bytes", most = 64, text = "64 bytes, a task for each" },
