@@ -41,7 +41,7 @@ struct weir_runtime {
     weir_loop *loop; /* the libuv driver, NULL under the simulator */
     /* The driver's: there is something new to turn for. NULL while it looks anyway, or is none. */
     void (*wake)(weir_loop *loop);
-    weir_records permits; /* of core/sync */
+    weir_records permits, leases; /* of core/sync */
     uint64_t last_id;
     uint64_t stamp; /* of the deadlock search; never comes round */
     weir_counters n;

@@ -22,6 +22,7 @@ weir_runtime *weir_runtime_new(const weir_env *env)
     weir_list_init(&rt->ready);
     weir_list_init(&rt->quiet);
     weir_list_init(&rt->permits.free);
+    weir_list_init(&rt->leases.free);
     weir__wheel_init(&rt->wheel, rt->now);
     weir_scope_open(rt, &rt->root, NULL, NULL, WEIR_SCOPE_SUPERVISOR);
     rt->n.scopes = 0; /* the root is not counted */
@@ -34,6 +35,7 @@ void weir_runtime_free(weir_runtime *rt)
         return;
     assert(weir_runtime_quiesce(rt) == NULL);
     trim(rt, &rt->permits);
+    trim(rt, &rt->leases);
     rt->env.alloc(rt->env.ctx, rt, sizeof *rt, 0);
 }
 

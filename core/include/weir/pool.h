@@ -11,8 +11,9 @@
  *       +--> CLOSING (destroy) -> gone
  *
  * Invariant: connecting + idle + checking + leased + closing = total <= max (more only after a
- * shrink, and then it only falls); nobody waits while a resource is idle and fit to be lent;
- * total >= min, or a dial is on its way, or the time of the next one is set.
+ * shrink, and then it only falls); nobody waits while the one that is lent next is idle and need
+ * not be checked first; who waits, and what is missing to `min`, has a resource on its way to it,
+ * or the time of its dial is set, or there is no room for one.
  * Idea of the hand-off: HikariCP's "prime directive" (Wooldridge, "Welcome to the Jungle", 2017).
  */
 #ifndef WEIR_POOL_H
@@ -56,20 +57,28 @@ typedef struct weir_pool_ops {
     void (*abort)(weir_pool *p, weir_resource *r);
     /* A failure given to the pool that nobody will look at: drop it. */
     void (*drop)(weir_pool *p, intptr_t failure);
-} weir_pool_ops;
+    /* Another handle of a failure, dropped on its own; 0: there is none. What a waiter is told
+     * stays the `cause` so; NULL: who waits gets the failure, and the pool has no cause. */
+    intptr_t (*share)(weir_pool *p, intptr_t failure);
+} weir_pool_ops; /* NULL `abort`: what was begun is waited for; NULL `drop`: nothing to do */
 
 struct weir_resource {
     weir_link link; /* in the pool's list of its state */
     weir_pool *of;
-    weir_lease *lease; /* while LEASED, and while it is checked for somebody */
+    weir_lease *lease; /* while LEASED */
     void *value;       /* the embedder's; NULL until it sets it in `create` */
+    void *data;        /* the embedder's: what runs the operation */
     weir_timer timer;  /* deadline of the operation, or when an idle one is next looked at */
     uint64_t made;     /* ns: created at */
+    uint64_t used;     /* ns: given back last, or created */
     uint64_t since;    /* ns: in this state since */
     uint64_t retire;   /* ns: end of its lifetime, jitter included; WEIR_FOREVER: none */
-    uint64_t uses;
-    uint8_t state;  /* weir_resource_state */
-    uint8_t doomed; /* weir_evicted + 1 once it must go when it comes back; else 0 */
+    uint64_t keep;     /* ns: its keep_alive, jitter included */
+    uint32_t uses;
+    uint8_t state;   /* weir_resource_state */
+    uint8_t doomed;  /* weir_evicted + 1 once it must go when it comes back; else 0 */
+    uint8_t aborted; /* `abort` was called for the operation that is on its way */
+    uint8_t front;   /* CHECKING: it goes back to those idle longest */
 };
 
 /* A request, then the loan. Made by take/acquire, ended by release or discard; owned by the pool's
@@ -82,9 +91,12 @@ struct weir_lease {
     uint64_t since;          /* ns: queued since, then held since */
     uint32_t generation;
     uint8_t reported; /* as held too long */
-    /* Of a waiter that ended FAILED: what `create` failed with, for the one who was the head (takes
-     * it: the embedder's again); 0 if the pool is open and its `cause` says why. */
+    /* Of a waiter that ended FAILED: what `create` failed with (owned by the lease until
+     * weir_lease_forget, unless taken out), or 0, and why: what `create` answered, WEIR_ETIMEOUT if
+     * it took longer than create_timeout, WEIR_EOPEN if the pool opened and its `cause` says why.
+     */
     intptr_t failure;
+    int rc;
 };
 
 typedef struct weir_pool_options {
@@ -94,7 +106,7 @@ typedef struct weir_pool_options {
     uint32_t max_dials;      /* creates at once; staggered by `dial_stagger` */
     uint32_t open_after;     /* failures in a row that open the pool; 0: never */
     uint8_t lifo;            /* lend the one used last (1) or the one idle longest (0) */
-    double shed;             /* refuse when leased / max is at or above it; 0: never */
+    double shed;             /* refuse when leased / max is at or above it; 0: never; 0 .. 1 */
     uint64_t create_timeout; /* ns, each; WEIR_FOREVER: none */
     uint64_t check_timeout, destroy_timeout;
     uint64_t check_idle;   /* check on borrow if idle longer; 0: always; WEIR_FOREVER: never */
@@ -103,15 +115,17 @@ typedef struct weir_pool_options {
     uint64_t max_lifetime; /* less up to `jitter` of it; WEIR_FOREVER: no end */
     double jitter;         /* 0 .. 1 */
     uint64_t dial_stagger; /* before another dial is begun while one is on its way */
-    uint64_t backoff, max_backoff; /* between dials after a failure: doubled each time, jittered */
-    uint64_t leak_after;           /* report a lease held longer; WEIR_FOREVER: never */
+    /* After a failed create, before the next: `backoff`, doubled each time up to `max_backoff`,
+     * less up to half of it by chance. Not 0. */
+    uint64_t backoff, max_backoff;
+    uint64_t leak_after; /* report a lease held longer; WEIR_FOREVER: never */
 } weir_pool_options;
 
 typedef struct weir_pool_stats {
     uint64_t grants, queued; /* all; those that waited first */
     uint64_t timeouts, cancels, closes, busy, overload, shed, open, failed; /* rejects by kind */
     uint64_t created, create_failures, create_timeouts, checks, check_failures, destroyed;
-    uint64_t elided; /* dials not begun because the need was gone before their time */
+    uint64_t elided; /* dials that were needed, and no more when their time came */
     uint64_t leaks;  /* leases reported as held too long */
     uint64_t evicted[WEIR_EVICTED_CAUSES];
     weir_histogram wait, hold, create; /* ns */
@@ -125,16 +139,30 @@ struct weir_pool {
     weir_list idle;  /* resources, the one idle longest first */
     weir_list connecting, checking, closing;
     weir_list leased;  /* resources, the one lent first first */
-    weir_list joiners; /* waiters of drain */
+    weir_list overdue; /* of the leased, those reported as held too long */
+    weir_list joiners; /* waiters of drain and join */
     uint32_t n_idle, n_connecting, n_checking, n_leased, n_closing, waiting;
-    uint32_t failures;   /* creates that failed in a row */
-    weir_timer dial;     /* when another dial may begin: stagger or backoff */
-    weir_timer leak;     /* when the lease held longest is reported */
-    uint64_t dial_after; /* ns: no dial before that */
-    intptr_t cause;      /* what the last create failed with, while `failures` > 0 */
-    uint8_t open;        /* a probe alone is dialled, and everybody is refused */
+    uint32_t dials, checks; /* connecting and checking, less those aborted: what is on its way */
+    uint32_t wanted;        /* dials that are needed and have room */
+    uint32_t failures;      /* creates that failed in a row */
+    uint32_t unforgotten;   /* leases of waiters that FAILED */
+    uint32_t shed_at;       /* leased ones from which on it refuses */
+    weir_timer dial;        /* when another dial may begin: stagger, backoff or patience */
+    weir_timer leak;        /* when the lease held longest is reported */
+    uint64_t dialled;       /* ns: the last dial was begun at */
+    uint64_t dial_after;    /* ns: no dial before that: backoff */
+    uint64_t need_since;    /* ns: `wanted` > 0 since */
+    uint64_t patience;      /* ns: until then the need is likely to go by itself */
+    uint64_t returned;      /* ns: a lease came back fit at */
+    uint64_t stale_after;   /* ns idle from which on it is checked first */
+    uint64_t look_after;    /* ns: no idle one is looked at sooner, but for its lifetime */
+    uint64_t recent_hold, recent_create; /* ns, smoothed: an eighth is new */
+    intptr_t cause; /* what the last create that failed did fail with; 0: nothing to show */
+    uint8_t open;   /* a probe alone is dialled, and who finds nothing idle is refused */
+    uint8_t doubt;  /* the last check failed: what is being checked is not counted on */
     uint8_t closed, draining;
-    uint8_t serving;  /* in serve(): answers from inside a call only mark it to go round */
+    uint8_t ended;    /* closed, or drained and nobody waits: all is on its way out */
+    uint8_t serving;  /* in serve(): answers from inside a call only mark it to go round (2) */
     const char *name; /* borrowed; may be NULL */
     /* Called for a lease that is held longer than leak_after, once each. May be NULL. */
     void (*leaked)(weir_pool *p, weir_lease *lease);
@@ -144,17 +172,18 @@ struct weir_pool {
 /* The defaults of DESIGN's "Pool". */
 weir_pool_options weir_pool_defaults(void);
 
-/* Prepare `p` (caller's memory, stays put). Begins to fill up to `min`. WEIR_EINVAL for options
- * that contradict each other. */
+/* Prepare `p` (caller's memory, stays put). From the next turn on it fills up to `min`. WEIR_EINVAL
+ * for options that contradict each other. */
 int weir_pool_init(weir_runtime *rt, weir_pool *p, const weir_pool_ops *ops,
                    const weir_pool_options *options, const char *name);
 
-/* Only when it is closed and nothing is left (weir_pool_is_gone). */
+/* Only when it is closed or drained and nothing is left (weir_pool_is_gone). Drops `cause`. */
 void weir_pool_fini(weir_pool *p);
 int weir_pool_is_gone(const weir_pool *p);
 
 /* Take one now, for `holder`: 0 and *out (lends until released), or WEIR_EBUSY (none is idle, or it
- * must be checked first, or somebody waits), WEIR_ECLOSED, WEIR_EOPEN, WEIR_EOVERLOAD (shed),
+ * must be checked first, or somebody waits), WEIR_ECLOSED, WEIR_EOPEN (the server fails and nothing
+ * is idle; what is idle or comes back is lent while open too), WEIR_EOVERLOAD (shed),
  * WEIR_ENOMEM with nothing changed. Never waits; begins no dial. `counted` 1: WEIR_EBUSY is an
  * answer, and counted as a reject; 0: the caller goes on to weir_pool_acquire. */
 int weir_pool_take(weir_pool *p, weir_task *holder, int counted, weir_lease **out);
@@ -165,6 +194,7 @@ int weir_pool_take(weir_pool *p, weir_task *holder, int counted, weir_lease **ou
  * wakes nobody in the eyes of the deadlock search. 0, or as take. */
 int weir_pool_acquire(weir_pool *p, weir_task *holder, weir_waiter *w, uint64_t deadline,
                       int is_default, weir_lease **out);
+/* Drops the failure and frees the lease. Needed for each waiter that FAILED, and for no other. */
 void weir_lease_forget(weir_lease *lease);
 
 /* Give back. `suspect`: its holder ended by an error or a cancel: it is checked before it is lent
@@ -175,7 +205,9 @@ void weir_lease_discard(weir_lease *lease);
 /* Hand a lease to another task. */
 void weir_lease_transfer(weir_lease *lease, weir_task *to);
 
-/* The answers. `rc` 0, or a negative code with `failure` (takes; 0: none) for who waits. */
+/* The answers. `rc` 0, or a negative code with `failure` (takes; 0: none). A failed create fails
+ * the head of the queue, unless leases came back fit while it was on its way: then the server
+ * serves, and who waits waits for those. A resource whose create failed is gone. */
 void weir_pool_created(weir_pool *p, weir_resource *r, int rc, intptr_t failure);
 void weir_pool_checked(weir_pool *p, weir_resource *r, int is_good);
 void weir_pool_destroyed(weir_pool *p, weir_resource *r);
@@ -183,11 +215,12 @@ void weir_pool_destroyed(weir_pool *p, weir_resource *r);
 /* Change the bounds. Growing dials for those who wait; shrinking destroys idle ones at once and
  * others as they come back. WEIR_EINVAL unless min <= max and max > 0. */
 int weir_pool_resize(weir_pool *p, uint32_t min, uint32_t max);
-/* Every resource made before now is destroyed: idle ones at once, others as they come back. */
+/* Every resource made before now is destroyed: idle ones at once, others as they come back; dials
+ * and checks on their way are aborted. Counted as DISCARDED. */
 void weir_pool_evict(weir_pool *p);
 
-/* ns until a request refused now may be served: as weir_semaphore_retry_after, and while the pool
- * is open the time of the next probe. */
+/* An estimate, in ns, of when a request refused now may be served: the recent hold time, by those
+ * who wait, shared by those who hold; while the pool is open, the time to the next probe. */
 uint64_t weir_pool_retry_after(const weir_pool *p);
 
 /* Waiters get CLOSED, dials and checks are aborted, idle ones destroyed, leased ones as they come
