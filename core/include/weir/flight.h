@@ -8,7 +8,7 @@
  *   FLYING -> LANDED | FAILED | ABANDONED        (each moves once)
  *
  * Invariant: refs = interested + (the worker's own, until it lands); waiters are PENDING only
- * while FLYING; ABANDONED has nobody interested.
+ * while FLYING; ABANDONED has nobody interested and is in no index.
  */
 #ifndef WEIR_FLIGHT_H
 #define WEIR_FLIGHT_H
@@ -23,26 +23,40 @@ typedef enum weir_flight_state {
     WEIR_FLIGHT_ABANDONED
 } weir_flight_state;
 
+/* Of who has the work done. */
 typedef struct weir_flight_ops {
-    /* Nobody is interested any more: stop the work. It still lands, and that is ignored. The flight
-     * is out of every index already, or this takes it out. */
+    /* Nobody is interested any more: stop the work. It still lands (it may within this call), and
+     * that is ignored. The flight is out of the cache or batch already; an index of the embedder's
+     * own is left here. NULL: nothing to stop. */
     void (*abandon)(weir_flight *f);
-    /* Nobody refers to it any more: free its value and its memory. */
+    /* Nobody refers to it any more: free its value (0 if it landed with none) and its memory. */
     void (*free)(weir_flight *f);
-    /* Can the work still end? See weir/graph.h. NULL: always (I/O), unless `worker` is set. */
+    /* Can the work still end? See weir/graph.h. NULL: if `worker` can act; always if that is NULL
+     * (I/O), unless who keeps the flight knows more (a batch does). */
     int (*can_land)(weir_graph *g, const weir_flight *f);
     const char *(*name)(const weir_flight *f); /* for reports; may be NULL */
     const weir_wait_ops *wait;                 /* made by WEIR_FLIGHT_WAIT("cache:get") */
 } weir_flight_ops;
 
+/* Of who keeps it in an index (a cache, a batch); each is told before the embedder. */
+typedef struct weir_flight_keeper {
+    void (*ended)(weir_runtime *rt, weir_flight *f);  /* not FLYING any more: out of the index */
+    void (*waits)(weir_flight *f);                    /* one waiter more is PENDING */
+    void (*left)(weir_flight *f, weir_status status); /* one less, in this way */
+    int (*can_land)(weir_graph *g, const weir_flight *f); /* may be NULL */
+} weir_flight_keeper;
+
 struct weir_flight {
     weir_list waiters;
     const weir_flight_ops *ops;
-    weir_task *worker; /* who does the work, if a task does; NULL once it ended */
-    intptr_t value;    /* LANDED: what came of it; FAILED: the failure; the embedder's */
-    uint64_t since;    /* ns: begun at */
+    const weir_flight_keeper *keeper; /* NULL: none; set after init, before anybody waits */
+    weir_task *worker;                /* who does the work, if a task does; NULL once it ended */
+    intptr_t value; /* LANDED: what came of it; FAILED: the failure; the embedder's */
+    uint64_t since; /* ns: begun at */
     uint32_t refs, interested;
-    uint8_t state; /* weir_flight_state */
+    uint8_t state;   /* weir_flight_state */
+    uint8_t lasting; /* goes on although nobody is interested; see weir_flight_set_lasting */
+    uint8_t ended;   /* the worker has answered */
 };
 
 /* The hooks every wait on a flight shares; only the name differs. */
@@ -62,15 +76,22 @@ void weir_flight_init(weir_runtime *rt, weir_flight *f, const weir_flight_ops *o
 void weir_flight_join(weir_flight *f);
 void weir_flight_leave(weir_runtime *rt, weir_flight *f);
 
+/* Let it go on although nobody is interested (the refresh of a cache), or no longer: it is
+ * abandoned then, if nobody is. */
+void weir_flight_set_lasting(weir_runtime *rt, weir_flight *f, int lasting);
+
 /* Wait in `w` until it lands, as one more who is interested: once `w` ran with GRANTED (or FAILED)
- * the outcome is in `f`, and the caller calls weir_flight_leave; for every other end that was done.
- * Settled at once, through the ready queue, if it has landed. */
+ * the outcome is in `f`, and the caller calls weir_flight_leave; for every other end that was done,
+ * and `f` may be gone. Settled at once, through the ready queue, if it has landed. Not of one that
+ * was abandoned. */
 void weir_flight_wait(weir_runtime *rt, weir_flight *f, weir_waiter *w, uint64_t deadline);
 
-/* The worker's answer: everybody who waits gets it, and the worker's reference ends (the value is
- * freed with the flight). `state` LANDED or FAILED; of an ABANDONED one only the value is taken. */
+/* The worker's answer, once: everybody who waits gets it, and the worker's reference ends (the
+ * value is freed with the flight). `state` LANDED or FAILED; of an ABANDONED one only the value is
+ * taken. What the worker still has to do comes before. */
 void weir_flight_land(weir_runtime *rt, weir_flight *f, weir_flight_state state, intptr_t value);
 
+/* 0, or the line number of the broken invariant. */
 int weir_flight_validate(const weir_flight *f);
 
 #endif
