@@ -60,6 +60,7 @@ build = {
         "core/sched/task.c",
         "core/sched/waiter.c",
         "core/sched/wheel.c",
+        "core/sync/flight.c",
         "core/sync/foresee.c",
         "core/sync/limits.c",
         "core/sync/pool.c",
@@ -89,6 +90,7 @@ build = {
     ["weir.map"] = "bindings/weir/map.lua",
     ["weir.progress"] = "bindings/weir/progress.lua",
     ["weir.queueing"] = "bindings/weir/queueing.lua",
+    ["weir.sqlite"] = "bindings/weir/sqlite.lua",
     ["weir.test"] = "bindings/weir/test.lua",
   },
 }

@@ -68,6 +68,15 @@ local rocks <const> = {
     module = "weir.http.microhttpd",
     sources = "find bindings/http -name 'mhd*.c'",
   },
+  {
+    name = "weir-sqlite",
+    title = "SQLite for weir",
+    notes = "-- The connector weir.sqlite.sqlite3: the one part of weir that links SQLite.",
+    summary = "SQLite for weir, on its thread pool",
+    VAR = "SQLITE", header = "sqlite3.h", library = "sqlite3",
+    module = "weir.sqlite.sqlite3",
+    sources = "find bindings/sqlite -name '*.c'",
+  },
 }
 
 local function list(command)

@@ -18,6 +18,7 @@ run    libuv1-dev            pc:libuv            libuv 1.44 or later
 run    lua-cjson-dev         pc:lua5.4-cjson     lua-cjson for Lua 5.4
 run    libcurl4-openssl-dev  pc:libcurl          libcurl 7.84 or later
 run    libmicrohttpd-dev     pc:libmicrohttpd    libmicrohttpd 0.9.70 or later
+run    libsqlite3-dev        pc:sqlite3          SQLite 3.38 or later
 run    lua-argparse          lua:argparse        argparse, for the command lines of scripts/
 test,bench  lua5.4           cmd:lua5.4          the Lua interpreter
 test   lua-cjson             lua:cjson           lua-cjson for the interpreter

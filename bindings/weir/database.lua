@@ -21,7 +21,9 @@
 --   options       {name = true}: what db:transaction takes;   check(op, options) raises misuse
 --   begin(raw, tx, options), commit(raw, tx), rollback(raw, tx)   wait; tx.depth is 1 or a savepoint's, rollback comes
 --                 also after a begin that failed (tx.begun is nil then), and in a shield
+--   ended(raw, tx)                                 the transaction is over, in whatever way; never waits, optional
 --   in_transaction(raw)                            false: the server ended it, whatever we think
+--   lost_transaction(op)                           raises the error that says so
 --   close(raw)                                     waits, in a shield: ends what is running
 --   kill(raw)                                      frees, never waits
 --   properties    {name = function(raw)}: fields of a connection;   methods: functions of a connection
@@ -207,7 +209,7 @@ local function leave(rows)
   local loop <const> = rows.loop
   loop.open[rows] = nil
   if next(loop.open) == nil then
-    if rows.session.loop == loop then rows.session.loop = nil end
+    if rows.session.loop == loop then rows.session.loop = false end
     if loop.permit.held then loop.permit:release() end
   end
 end
@@ -329,7 +331,8 @@ local new_session
 local function end_transaction(tx)
   tx.ended = "the transaction has ended"
   tx.lock:close(tx.ended)
-  if tx.parent.child == tx then tx.parent.child = nil end
+  if tx.parent.child == tx then tx.parent.child = false end
+  if tx.driver.ended then tx.driver.ended(tx.raw, tx) end
 end
 
 local function rollback(tx)

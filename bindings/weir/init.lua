@@ -55,7 +55,8 @@ function weir.wrap(f)
   end
 end
 
-local optional <const> = { http = true, json = true, luv = true, progress = true, queueing = true, test = true }
+local optional <const> = { http = true, json = true, luv = true, progress = true, queueing = true, sqlite = true,
+  test = true }
 
 return setmetatable(weir, {
   __index = function(self, key)

@@ -1,0 +1,44 @@
+-- weir-sqlite-scm-1.rockspec - SQLite for weir; made by tools/rockspec.lua, do not edit.
+--
+-- The connector weir.sqlite.sqlite3: the one part of weir that links SQLite.
+rockspec_format = "3.0"
+package = "weir-sqlite"
+version = "scm-1"
+source = {
+  url = "git+file://.", -- `luarocks make` in a checkout does not use it
+}
+description = {
+  summary = "SQLite for weir, on its thread pool",
+  license = "MIT",
+  labels = { "concurrency", "async", "libuv", "coroutine" },
+}
+supported_platforms = { "linux" }
+dependencies = {
+  "lua >= 5.4, < 5.5",
+  "weir",
+}
+external_dependencies = {
+  SQLITE = { header = "sqlite3.h", library = "sqlite3" },
+}
+build = {
+  type = "builtin",
+  modules = {
+    ["weir.sqlite.sqlite3"] = {
+      libraries = { "sqlite3" },
+      incdirs = { "$(SQLITE_INCDIR)", "core/include", "bindings/include" },
+      libdirs = { "$(SQLITE_LIBDIR)" },
+      sources = {
+        "bindings/sqlite/bytes.c",
+        "bindings/sqlite/connection.c",
+        "bindings/sqlite/cursor.c",
+        "bindings/sqlite/error.c",
+        "bindings/sqlite/query.c",
+        "bindings/sqlite/sqlite.c",
+        "bindings/sqlite/statement.c",
+        "bindings/sqlite/values.c",
+        "bindings/sqlite/wait.c",
+        "bindings/sqlite/work.c",
+      },
+    },
+  },
+}
