@@ -44,6 +44,8 @@ lcontext *lcontext_new(lua_State *L, lbox *box, weir_simulator *simulator)
     if (ctx == NULL)
         luaL_error(L, "not enough memory");
     ctx->box = box;
+    ctx->outer = box->current;
+    ctx->number = ++box->n_contexts;
     ctx->main = main_thread(L);
     ctx->from = L;
     ctx->on_unhandled = LUA_NOREF;

@@ -41,7 +41,8 @@ typedef struct lbox {
     const void *meta[LTYPE_COUNT]; /* identity of the metatables, for a quick type check */
     int meta_ref[LTYPE_COUNT];     /* and where the registry has them */
     const void *error_meta;
-    int idle_gc; /* collect while the loop would sleep */
+    int idle_gc;         /* collect while the loop would sleep */
+    uint64_t n_contexts; /* ever made: their numbers */
 } lbox;
 
 /* A semaphore, of its own or under a limit: core memory, because permits may be out when the
@@ -95,6 +96,8 @@ struct lcontext {
     weir_loop *loop;           /* NULL under a simulator */
     weir_simulator *simulator; /* NULL on libuv; borrowed */
     lbox *box;
+    lcontext *outer;      /* which was current when this one was made, and lives longer */
+    uint64_t number;      /* of no other context of this state, ever */
     lua_State *main;      /* the state's main thread */
     lua_State *from;      /* who drives: passed to lua_resume */
     int tasks, threads;   /* registry references: slot -> task, index -> coroutine */
@@ -193,6 +196,14 @@ static inline lcontext *lcontext_here(lua_State *L)
         lcontext_is_gone(L);
     return ctx;
 }
+/* Is the context of that number alive? */
+static inline int lcontext_lives(const lbox *box, uint64_t number)
+{
+    const lcontext *ctx = box->current;
+    while (ctx != NULL && ctx->number != number)
+        ctx = ctx->outer;
+    return ctx != NULL;
+}
 /* Make the context of a libuv loop (simulator NULL) or of a simulator. Raises. */
 lcontext *lcontext_new(lua_State *L, lbox *box, weir_simulator *simulator);
 void lcontext_free(lua_State *L, lcontext *ctx);
@@ -219,7 +230,16 @@ void lluv_open(lua_State *L);
 /* --- lcheck.c: arguments -------------------------------------------------------------- */
 /* The object of `type` at index 1 .. or misuse naming `op`. */
 void *lcheck_object(lua_State *L, int index, ltype type, const char *op);
-void *ltest_object(lua_State *L, int index, const lbox *box, ltype type);
+/* The same or NULL. */
+static inline void *ltest_object(lua_State *L, int index, const lbox *box, ltype type)
+{
+    void *p = lua_touserdata(L, index);
+    if (p == NULL || !lua_getmetatable(L, index))
+        return NULL;
+    const void *meta = lua_topointer(L, -1);
+    lua_pop(L, 1);
+    return meta == box->meta[type] ? p : NULL;
+}
 /* Set the metatable of `type` on the userdata at the top. */
 void lcontext_set_type(lua_State *L, const lbox *box, ltype type);
 /* For __index functions (methods as upvalue 2): push the method that the key at 2 names, or nil. */
@@ -281,12 +301,30 @@ static inline int lwait_spend(lua_State *L, ltask *t)
 {
     return weir_task_spend(&t->task) && lua_isyieldable(L);
 }
-/* The running task, which may wait here; raises misuse or cancelled. */
-ltask *lwait_enter(lua_State *L, lcontext *ctx, const char *op);
+/* Raise because `t` (or NULL) is not a task that runs in L; because it cannot wait here. */
+ltask *lwait_refuse_task(lua_State *L, const ltask *t, const char *op);
+void lwait_refuse(lua_State *L, const ltask *t, const char *op);
 /* May the running task yield here? misuse if not. */
 void lwait_check_yieldable(lua_State *L, const char *op);
 /* The running task, or misuse; does not look whether it can wait. */
-ltask *lwait_task(lua_State *L, lcontext *ctx, const char *op);
+static inline ltask *lwait_task(lua_State *L, lcontext *ctx, const char *op)
+{
+    ltask *t = (ltask *)(void *)weir_current(ctx->rt);
+    return t != NULL && t->co == L ? t : lwait_refuse_task(L, t, op);
+}
+/* May the running task `t` wait here? Raises misuse or cancelled. */
+static inline void lwait_check(lua_State *L, const ltask *t, const char *op)
+{
+    if (!lua_isyieldable(L) || weir_scope_is_cancelled(t->task.current))
+        lwait_refuse(L, t, op);
+}
+/* The running task, which may wait here; raises misuse or cancelled. */
+static inline ltask *lwait_enter(lua_State *L, lcontext *ctx, const char *op)
+{
+    ltask *t = lwait_task(L, ctx, op);
+    lwait_check(L, t, op);
+    return t;
+}
 /* Yield the running task, whose waiter is armed. Raises `deadlock` if nobody can wake it. */
 int lwait_park(lua_State *L, ltask *t, lua_KFunction k, lua_KContext kctx);
 /* Join the children of `s` at its end and yield: this wait is not given up, whatever comes. If
@@ -304,6 +342,7 @@ int lwait_raise_stuck(lua_State *L, lcontext *ctx, weir_graph *g);
 void lwait_open(lua_State *L);
 
 /* --- lbody.c, lstory.c, ltask.c --- */
+/* The running task of `ctx`, or NULL. */
 static inline ltask *ltask_current(const lcontext *ctx)
 {
     return (ltask *)(void *)weir_current(ctx->rt);

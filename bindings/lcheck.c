@@ -13,16 +13,6 @@ const char *const ltype_names[LTYPE_COUNT] = {
     "weir.bucket", "weir.reservation", "weir.simulator", "weir.pool",   "weir.lease",
     "weir.cache",  "weir.flight",      "weir.batch"};
 
-void *ltest_object(lua_State *L, int index, const lbox *box, ltype type)
-{
-    void *p = lua_touserdata(L, index);
-    if (p == NULL || !lua_getmetatable(L, index))
-        return NULL;
-    const void *meta = lua_topointer(L, -1);
-    lua_pop(L, 1);
-    return meta == box->meta[type] ? p : NULL;
-}
-
 void *lcheck_object(lua_State *L, int index, ltype type, const char *op)
 {
     void *p = ltest_object(L, index, lbox_here(L), type);
@@ -99,8 +89,11 @@ uint64_t lcheck_seconds(lua_State *L, int index, const char *op, const char *nam
     double s = lua_type(L, index) == LUA_TNUMBER ? (double)lua_tonumber(L, index) : -1;
     if (!(s >= 0)) /* NaN included */
         lcheck_fail(L, op, name, "a number of seconds >= 0", index);
-    /* Beyond 290 years there is no difference to never. */
-    return s >= 9e9 ? WEIR_FOREVER : (uint64_t)llround(s * 1e9);
+    if (s >= 9e9) /* beyond 290 years there is no difference to never */
+        return WEIR_FOREVER;
+    s *= 1e9;
+    uint64_t ns = (uint64_t)s;
+    return ns + (s - (double)ns >= .5); /* to the nearest, exactly */
 }
 
 uint64_t lcheck_only_timeout(lua_State *L, int index, const char *op)

@@ -1,58 +1,52 @@
 /* bindings/lpermit.c - permits: handles of what a task holds of a semaphore.
  *
  * A handle compares the generation of the core's record: it can be dropped, kept too long or used
- * twice without harm, and only the task that holds the permit may give it back.
+ * twice without harm, and only the task that holds the permit may give it back. The record is there
+ * as long as its runtime, which the handle knows by number: it keeps nothing alive, so that one for
+ * each hand-off costs the collector little.
  */
 #include <string.h>
 
 #include "lsemaphore.h"
 
-/* User value 1: the semaphore's userdata, which says whether the runtime is still there. */
 struct lpermit {
-    weir_permit *permit; /* valid while the generation matches */
+    weir_permit *permit; /* valid while the runtime lives and the generation matches */
+    uint64_t runtime;    /* number of its context; 0 while it is empty */
     uint32_t generation;
     uint32_t n;
 };
 
-lpermit *lpermit_push(lua_State *L, const lbox *box, int index, uint32_t n)
+lpermit *lpermit_push(lua_State *L, const lbox *box, uint32_t n)
 {
-    index = lua_absindex(L, index);
-    lpermit *p = lua_newuserdatauv(L, sizeof *p, 1);
-    p->permit = NULL;
-    p->generation = 0;
+    lpermit *p = lua_newuserdatauv(L, sizeof *p, 0);
+    p->runtime = 0;
     p->n = n;
     lcontext_set_type(L, box, LTYPE_PERMIT);
-    lua_pushvalue(L, index);
-    lua_setiuservalue(L, -2, 1);
     return p;
 }
 
-void lpermit_take(lpermit *p, weir_permit *permit)
+void lpermit_take(lpermit *p, const lcontext *ctx, weir_permit *permit)
 {
     p->permit = permit;
+    p->runtime = ctx->number;
     p->generation = permit->generation;
 }
 
-static int is_held(lua_State *L, int index, const lpermit *p)
+static int is_held(const lbox *box, const lpermit *p)
 {
-    lua_getiuservalue(L, index, 1);
-    lsem **s = lua_touserdata(L, -1);
-    lua_pop(L, 1);
-    return p->permit != NULL && s != NULL && *s != NULL && p->permit->generation == p->generation &&
+    return lcontext_lives(box, p->runtime) && p->permit->generation == p->generation &&
            p->permit->waiter == NULL;
 }
 
 /* The permit at `index`, held by the running task, or misuse. */
-static lpermit *check_mine(lua_State *L, int index, const char *op)
+static lpermit *check_mine(lua_State *L, const lbox *box, int index, const char *op)
 {
-    const lbox *box = lbox_here(L);
     lpermit *p = ltest_object(L, index, box, LTYPE_PERMIT);
     if (p == NULL)
         lcheck_fail(L, op, index == 1 ? "self" : "other", "a permit", index);
-    if (!is_held(L, index, p))
+    if (!is_held(box, p))
         lerror_raise(L, "misuse", op, "the permit was released already");
-    lcontext *ctx = box->current != NULL ? box->current : lcontext_here(L); /* raises */
-    weir_task *t = weir_current(ctx->rt);
+    const weir_task *t = weir_current(box->current->rt);
     if (p->permit->hold.holder != t) {
         ltask *holder = (ltask *)(void *)p->permit->hold.holder;
         if (holder == NULL)
@@ -67,17 +61,17 @@ static lpermit *check_mine(lua_State *L, int index, const char *op)
 
 static int permit_release(lua_State *L)
 {
-    lpermit *p = check_mine(L, 1, "permit:release");
-    weir_permit_release(p->permit);
+    weir_permit_release(check_mine(L, lbox_here(L), 1, "permit:release")->permit);
     return 0;
 }
 
 /* At the end of a `local p <close>`: harmless if it was released. */
 static int permit_close(lua_State *L)
 {
-    lpermit *p = lcheck_object(L, 1, LTYPE_PERMIT, "permit:close");
+    const lbox *box = lbox_here(L);
+    const lpermit *p = lcheck_object(L, 1, LTYPE_PERMIT, "permit:close");
     /* Somebody else's by now: it was transferred, and this scope has no claim on it. */
-    if (is_held(L, 1, p) && p->permit->hold.holder == weir_current(lcontext_here(L)->rt))
+    if (is_held(box, p) && p->permit->hold.holder == weir_current(box->current->rt))
         weir_permit_release(p->permit);
     return 0;
 }
@@ -85,14 +79,16 @@ static int permit_close(lua_State *L)
 /* permit:transfer(task): from now on that task holds it and may release it. */
 static int permit_transfer(lua_State *L)
 {
-    lpermit *p = check_mine(L, 1, "permit:transfer");
-    ltask *to = ltest_object(L, 2, lbox_here(L), LTYPE_TASK);
+    static const char op[] = "permit:transfer";
+    const lbox *box = lbox_here(L);
+    lpermit *p = check_mine(L, box, 1, op);
+    ltask *to = ltest_object(L, 2, box, LTYPE_TASK);
     if (to == NULL)
-        return lcheck_fail(L, "permit:transfer", "task", "a task", 2);
+        return lcheck_fail(L, op, "task", "a task", 2);
     if (weir_task_has_ended(&to->task))
-        return lerror_raise(L, "misuse", "permit:transfer", "the task has ended");
-    if (to->ctx != lcontext_here(L))
-        return lerror_raise(L, "misuse", "permit:transfer", "the task is of another runtime");
+        return lerror_raise(L, "misuse", op, "the task has ended");
+    if (to->ctx != box->current)
+        return lerror_raise(L, "misuse", op, "the task is of another runtime");
     weir_permit_transfer(p->permit, &to->task);
     return 0;
 }
@@ -101,19 +97,20 @@ static int permit_transfer(lua_State *L)
 static int permit_split(lua_State *L)
 {
     static const char op[] = "permit:split";
+    const lbox *box = lbox_here(L);
     weir_permit *part = NULL;
     lcheck_object(L, 1, LTYPE_PERMIT, op);
     uint32_t n = lcheck_count(L, 2, op, "n");
-    lua_getiuservalue(L, 1, 1);
-    lpermit *q = lpermit_push(L, lbox_here(L), -1, n);
-    lpermit *p = check_mine(L, 1, op); /* last: to allocate may run a finalizer that releases it */
+    lpermit *q = lpermit_push(L, box, n);
+    lpermit *p =
+        check_mine(L, box, 1, op); /* last: to allocate may run a finalizer that releases */
     if (n >= p->n)
         return lerror_raise(L, "misuse", op, "'n' must be less than the permit's own %I, got %I",
                             (lua_Integer)p->n, (lua_Integer)n);
     if (weir_permit_split(p->permit, n, &part) != 0)
         return luaL_error(L, "not enough memory");
     p->n -= n;
-    lpermit_take(q, part);
+    lpermit_take(q, box->current, part);
     return 1;
 }
 
@@ -121,7 +118,8 @@ static int permit_split(lua_State *L)
 static int permit_merge(lua_State *L)
 {
     static const char op[] = "permit:merge";
-    lpermit *p = check_mine(L, 1, op), *other = check_mine(L, 2, op);
+    const lbox *box = lbox_here(L);
+    lpermit *p = check_mine(L, box, 1, op), *other = check_mine(L, box, 2, op);
     if (p == other)
         return lerror_raise(L, "misuse", op, "a permit cannot be merged with itself");
     if (weir_permit_merge(p->permit, other->permit) != 0)
@@ -139,7 +137,7 @@ static int permit_index(lua_State *L)
     if (strcmp(key, "n") == 0)
         lua_pushinteger(L, p->n);
     else if (strcmp(key, "held") == 0)
-        lua_pushboolean(L, is_held(L, 1, p));
+        lua_pushboolean(L, is_held(lbox_here(L), p));
     else
         return lerror_raise(L, "misuse", "permit", "no field '%s'", key);
     return 1;

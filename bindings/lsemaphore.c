@@ -223,7 +223,9 @@ int32_t lsem_check_priority(lua_State *L, int index, const weir_semaphore *s, co
     return (int32_t)p;
 }
 
-/* --- with --- */
+/* --- with ---
+ * This is the path that is measured: no look-up is done twice, and what seldom happens stands
+ * apart. The permit travels in the continuation's context. */
 
 /* The body has ended. Stack: handler, results or error. */
 static int with_ended(lua_State *L, int status, lua_KContext permit)
@@ -235,7 +237,7 @@ static int with_ended(lua_State *L, int status, lua_KContext permit)
 }
 
 /* The handler takes the semaphore's place: the permit keeps what it needs of it alive. */
-static int with_body(lua_State *L, weir_permit *permit)
+static inline int with_body(lua_State *L, weir_permit *permit)
 {
     lua_pushcfunction(L, lerror_handler);
     lua_replace(L, 1);
@@ -250,46 +252,49 @@ static int with_granted(lua_State *L, int status, lua_KContext permit)
     return with_body(L, (weir_permit *)permit);
 }
 
-/* Stack: semaphore, function, arguments; all checked. This is the path that is measured: no
- * look-up is done twice. */
-static int with_now(lua_State *L, lcontext *ctx, lsem *s, uint32_t n)
+/* `n` could not be had at once, for `rc`. */
+static int with_waiting(lua_State *L, ltask *t, lsem *s, uint32_t n, int rc)
 {
     static const char op[] = "semaphore:with";
-    ltask *t = ltask_current(ctx);
     weir_permit *permit = NULL;
-    int rc = weir_semaphore_take(&s->sem, &t->task, n, &permit);
-    if (rc == 0)
-        return with_body(L, permit);
     if (rc != WEIR_EBUSY)
         return lsem_refused(L, &s->sem, rc, n, op);
-    lwait_enter(L, ctx, op);
+    lwait_check(L, t, op);
     rc = weir_semaphore_acquire(&s->sem, &t->task, n, &t->task.wait, WEIR_FOREVER, &permit);
     if (rc != 0)
         return lsem_refused(L, &s->sem, rc, n, op);
     return lwait_park(L, t, with_granted, (lua_KContext)permit);
 }
 
-/* After a checkpoint: the semaphore may be of a runtime that ended meanwhile. */
-static int with_one(lua_State *L, int status, lua_KContext n)
+/* Stack: semaphore, function, arguments; all checked. */
+static inline int with_now(lua_State *L, ltask *t, lsem *s, uint32_t n)
 {
-    (void)status;
-    lwait_outcome(L, lcontext_here(L));
-    return with_now(L, lcontext_here(L), of_userdata(L, 1, "semaphore:with"), (uint32_t)n);
+    weir_permit *permit = NULL;
+    int rc = weir_semaphore_take(&s->sem, &t->task, n, &permit);
+    return rc == 0 ? with_body(L, permit) : with_waiting(L, t, s, n, rc);
 }
 
-static int with(lua_State *L, const lbox *box, lsem **object, uint32_t n, const char *op)
+/* After a checkpoint: the semaphore may be of a runtime that ended meanwhile. */
+static int with_then(lua_State *L, int status, lua_KContext n)
 {
-    lcontext *ctx = box->current != NULL ? box->current : lcontext_here(L); /* raises */
-    ltask *t = ltask_current(ctx);
+    lcontext *ctx = lcontext_here(L);
+    (void)status;
+    lwait_outcome(L, ctx);
+    lsem *s = of_userdata(L, 1, "semaphore:with");
+    return with_now(L, ltask_current(ctx), s, (uint32_t)n);
+}
+
+static inline int with(lua_State *L, const lbox *box, lsem **object, uint32_t n, const char *op)
+{
+    lsem *s = *object;
+    if (s == NULL || s->ctx != box->current)
+        s = of_userdata(L, 1, op); /* raises */
+    ltask *t = lwait_task(L, s->ctx, op);
     if (!lua_isfunction(L, 2))
         lcheck_function(L, 2, op, "fn");
-    if (t == NULL || t->co != L)
-        lwait_task(L, ctx, op); /* raises */
-    if (*object == NULL || (*object)->ctx != ctx)
-        of_userdata(L, 1, op); /* raises */
     if (lwait_spend(L, t))
-        return lwait_yield(L, t, op, with_one, n);
-    return with_now(L, ctx, *object, n);
+        return lwait_yield(L, t, op, with_then, n);
+    return with_now(L, t, s, n);
 }
 
 int lsem_with(lua_State *L)

@@ -9,18 +9,23 @@
 
 #include "context.h"
 
-ltask *lwait_task(lua_State *L, lcontext *ctx, const char *op)
+ltask *lwait_refuse_task(lua_State *L, const ltask *t, const char *op)
 {
-    ltask *t = ltask_current(ctx);
     if (t == NULL || t->co == NULL)
         lerror_raise(L, "misuse", op,
                      "must be called inside a task (in weir.run, or in a script "
                      "of the weir program)");
-    if (t->co != L)
-        lerror_raise(L, "misuse", op,
-                     "called in a coroutine of your own: a wait there would stop the task, not the "
-                     "coroutine; use weir.spawn instead of coroutine.create or wrap");
-    return t;
+    lerror_raise(L, "misuse", op,
+                 "called in a coroutine of your own: a wait there would stop the task, not the "
+                 "coroutine; use weir.spawn instead of coroutine.create or wrap");
+    return NULL; /* not reached */
+}
+
+void lwait_refuse(lua_State *L, const ltask *t, const char *op)
+{
+    lwait_check_yieldable(L, op);
+    lerror_push_cancelled(L, op, t->task.current);
+    lua_error(L);
 }
 
 void lwait_check_yieldable(lua_State *L, const char *op)
@@ -29,17 +34,6 @@ void lwait_check_yieldable(lua_State *L, const char *op)
         lerror_raise(L, "misuse", op,
                      "cannot wait here: Lua cannot yield across require, table.sort, "
                      "string.gsub, __tostring, __gc or another C function");
-}
-
-ltask *lwait_enter(lua_State *L, lcontext *ctx, const char *op)
-{
-    ltask *t = lwait_task(L, ctx, op);
-    lwait_check_yieldable(L, op);
-    if (weir_scope_is_cancelled(t->task.current)) {
-        lerror_push_cancelled(L, op, t->task.current);
-        lua_error(L);
-    }
-    return t;
 }
 
 /* Tests ask for a cancel at the k-th park of a run. */

@@ -63,13 +63,15 @@ static weir_waiter *next_ready(weir_runtime *rt)
 uint32_t weir_turn(weir_runtime *rt)
 {
     weir_link *k;
+    assert(rt->current == NULL); /* a task that turns the runtime would wait for itself */
     weir_now_update(rt);
     rt->n.turns++;
     weir__wheel_fire(rt);
     for (unsigned i = 0; i < WEIR_TURN_BUDGET && rt->n.ready > 0; i++) {
         weir_waiter *w = next_ready(rt);
         rt->n.runs++;
-        w->run(rt, w);
+        w->run(rt, w); /* a task makes itself the current one */
+        rt->current = NULL;
     }
     if (rt->n.ready == 0 && (k = weir_list_pop(&rt->quiet)) != NULL) { /* one: it may set another */
         weir_quiet *q = weir_container(k, weir_quiet, link);
