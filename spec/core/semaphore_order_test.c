@@ -165,7 +165,7 @@ static void model_arrive(bed *b, uint32_t n, int passed)
 
 static void model_rank(bed *b, slot *w, int64_t priority)
 {
-    int arrived = w->waits;
+    int arrived = w->waits, led = model_head(b) == (int)(w - b->slot);
     w->waits = 0;
     int old = model_head(b);
     w->priority = priority;
@@ -176,8 +176,9 @@ static void model_rank(bed *b, slot *w, int64_t priority)
     if (arrived == 0)
         w->passed = 0;
     w->waits = arrived != 0 ? arrived : ++b->arrivals;
-    if (b->order == WEIR_ORDER_PRIORITY && old >= 0 && model_head(b) == (int)(w - b->slot) &&
-        b->slot[old].passed > w->passed)
+    /* A new head takes over how often the one before it was passed; one that led keeps its own. */
+    if (b->order == WEIR_ORDER_PRIORITY && old >= 0 && !led &&
+        model_head(b) == (int)(w - b->slot) && b->slot[old].passed > w->passed)
         w->passed = b->slot[old].passed;
 }
 
