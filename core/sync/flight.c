@@ -74,7 +74,7 @@ void weir_flight_wait(weir_runtime *rt, weir_flight *f, weir_waiter *w, uint64_t
         return;
     }
     weir_list_push(&f->waiters, &w->link);
-    if (f->keeper != NULL)
+    if (f->keeper != NULL && f->keeper->waits != NULL)
         f->keeper->waits(f);
 }
 

@@ -88,7 +88,7 @@ struct weir_batch {
     weir_waiter turn;  /* ready when there is something to flush */
     weir_list joiners; /* waiters of drain */
     uint8_t closed, draining;
-    uint8_t due; /* why what gathers is to fly when a group lands: weir_batch_due; 0: not yet */
+    uint8_t due;      /* what gathers is to fly as soon as it may, and why (batch.c); 0: not yet */
     const char *name; /* borrowed; may be NULL */
     void *data;
     weir_batch_stats stats;

@@ -43,7 +43,7 @@ typedef struct weir_cache_stats {
     uint64_t early;            /* refreshes asked for before the value was stale */
     uint64_t failures, refresh_failures;
     uint64_t abandoned;                 /* loads that everybody left */
-    uint64_t discarded;                 /* that a delete, clear or set overtook */
+    uint64_t discarded;                 /* that a delete, clear, set or close overtook */
     uint64_t evicted, expired, deleted; /* entries, by what ended them */
     uint64_t timeouts, cancels, closes, overload;
     weir_histogram load; /* ns from begin to land; abandoned ones not */
@@ -104,6 +104,7 @@ void weir_cache_free(weir_cache *c);
 /* Drop every entry, take none any more. Who waits gets CLOSED, which abandons the loads.
  * Idempotent. */
 void weir_cache_close(weir_cache *c);
+int weir_cache_is_closed(const weir_cache *c);
 void weir_cache_set_data(weir_cache *c, void *data);
 void *weir_cache_data(const weir_cache *c);
 

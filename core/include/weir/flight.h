@@ -38,12 +38,14 @@ typedef struct weir_flight_ops {
     const weir_wait_ops *wait;                 /* made by WEIR_FLIGHT_WAIT("cache:get") */
 } weir_flight_ops;
 
-/* Of who keeps it in an index (a cache, a batch); each is told before the embedder. */
+/* Of who keeps it in an index (a cache, a batch); told before the embedder. The last two may be
+ * NULL. */
 typedef struct weir_flight_keeper {
-    void (*ended)(weir_runtime *rt, weir_flight *f);  /* not FLYING any more: out of the index */
-    void (*waits)(weir_flight *f);                    /* one waiter more is PENDING */
-    void (*left)(weir_flight *f, weir_status status); /* one less, in this way */
-    int (*can_land)(weir_graph *g, const weir_flight *f); /* may be NULL */
+    void (*ended)(weir_runtime *rt, weir_flight *f); /* not FLYING any more: out of the index */
+    void (*left)(weir_flight *f,
+                 weir_status status); /* a waiter is not PENDING any more, but this */
+    void (*waits)(weir_flight *f);    /* one more is */
+    int (*can_land)(weir_graph *g, const weir_flight *f);
 } weir_flight_keeper;
 
 struct weir_flight {
