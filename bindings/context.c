@@ -323,6 +323,7 @@ int luaopen_weir_core(lua_State *L)
     llimit_open(L);
     lbucket_open(L);
     lreservation_open(L);
+    lpool_open(L);
     lsimulator_open(L);
     lluv_open(L);
     lapi_open(L);

@@ -150,7 +150,7 @@ typedef struct ltask {
 
 /* A task that the library spawned for what many wait for, in no scope of theirs: what it works for
  * learns of its end. Set `work` and `object` when it is spawned; its failure is claimed. */
-typedef enum lwork_kind { LWORK_NONE, LWORK_KINDS } lwork_kind;
+typedef enum lwork_kind { LWORK_NONE, LWORK_POOL, LWORK_KINDS } lwork_kind;
 typedef struct lwork {
     /* It has an outcome: results, or one error, from `first` to the top; the task at 1. May change
      * these and gives the state that holds. May raise: then the task fails with that, and this is
@@ -388,6 +388,8 @@ void lscope_add_error(lua_State *L, lcontext *ctx, weir_scope *blamed, int index
 int lscope_push_first_error(lua_State *L, lcontext *ctx, weir_scope *s);
 /* weir.run(fn, ...) inside a task: a scope. */
 int lscope_run(lua_State *L);
+/* weir.shield([grace,] fn, ...) */
+int lscope_shield(lua_State *L);
 /* Set or take the reason of a cancel from the value at `index`. */
 int lscope_cancel(lua_State *L, lcontext *ctx, weir_scope *s, int index);
 void lscope_drop_reason(lua_State *L, weir_scope *s);
@@ -417,6 +419,16 @@ static inline double lbucket_seconds(uint64_t ns)
     return ns == WEIR_FOREVER ? HUGE_VAL : lseconds(ns);
 }
 void lbucket_open(lua_State *L);
+
+/* --- lpool.c: the rest is in lpool.h ----------------------------------------------------- */
+extern const lwork lpool_work;
+void lpool_open(lua_State *L);
+/* Nobody will look how the wait `w` ended, whose coroutine is dead. */
+void lpool_abandon(weir_waiter *w);
+/* The end of a run: close the pools of `ctx`; are they all empty; open again those it closed. */
+void lpool_stop_all(lcontext *ctx);
+int lpool_all_stopped(lcontext *ctx);
+void lpool_restart_all(lcontext *ctx);
 
 /* --- lreservation.c ----------------------------------------------------------------------- */
 /* bucket:reserve([n]) -> reservation: a place in the queue, without waiting. */

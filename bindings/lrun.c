@@ -1,9 +1,9 @@
 /* bindings/lrun.c - weir.run: drive the runtime until the main task, and what it left, has ended.
  *
  * Order of an end: the main task (and with it everything structured), then the detached tasks,
- * then the daemons, which are cancelled. When nothing can happen any more and tasks are left,
- * the main task's wait raises `deadlock`; if that cannot be given up (a join at a scope's end)
- * the scope it ends is cancelled and fails with the deadlock.
+ * then the daemons, which are cancelled, then what pools have, which is destroyed. When nothing can
+ * happen any more and tasks are left, the main task's wait raises `deadlock`; if that cannot be
+ * given up (a join at a scope's end) the scope it ends is cancelled and fails with the deadlock.
  */
 #include <string.h>
 
@@ -116,12 +116,41 @@ static void break_deadlock(lua_State *L, lcontext *ctx, ltask *t)
     weir_scope_open_shields(ctx->rt, s);
 }
 
-static void cancel_daemons(lcontext *ctx)
+static ltask *child(weir_link *k)
+{
+    return (ltask *)(void *)weir_scope_task(weir_container(k, weir_scope, link));
+}
+
+/* What pools do goes on until they have been closed, which is `at_last`. */
+static void cancel_daemons(lcontext *ctx, int at_last)
 {
     weir_scope *root = weir_root(ctx->rt);
     for (weir_link *k = weir_list_first(&root->children); k; k = weir_list_next(&root->children, k))
-        weir_scope_cancel(ctx->rt, weir_container(k, weir_scope, link),
-                          (weir_reason){"the program ends", 0});
+        if (at_last || child(k)->work != LWORK_POOL)
+            weir_scope_cancel(ctx->rt, &child(k)->task.scope, (weir_reason){"the program ends", 0});
+}
+
+static int has_daemons(lcontext *ctx)
+{
+    weir_scope *root = weir_root(ctx->rt);
+    for (weir_link *k = weir_list_first(&root->children); k; k = weir_list_next(&root->children, k))
+        if (child(k)->work != LWORK_POOL)
+            return 1;
+    return 0;
+}
+
+/* Pools outlive a run, but empty: what they have may be connected to what ends with the program. */
+static void empty_pools(lcontext *ctx)
+{
+    lpool_stop_all(ctx);
+    while (!lpool_all_stopped(ctx)) {
+        if (step(ctx) || lpool_all_stopped(ctx))
+            continue;
+        if (weir_runtime_counters(ctx->rt)->tasks == 0)
+            break; /* there was no memory to go on */
+        cancel_daemons(ctx, 1);
+        weir_scope_open_shields(ctx->rt, weir_root(ctx->rt));
+    }
 }
 
 static void drive(lua_State *L, lcontext *ctx, ltask *t)
@@ -134,10 +163,17 @@ static void drive(lua_State *L, lcontext *ctx, ltask *t)
     while (root->n_children > 0)
         if (!step(ctx) && root->n_children > 0)
             break_deadlock(L, ctx, NULL);
-    cancel_daemons(ctx);
+    cancel_daemons(ctx, 0);
+    while (has_daemons(ctx))
+        if (!step(ctx) && has_daemons(ctx))
+            weir_scope_open_shields(ctx->rt, root);
+    empty_pools(ctx);
+    cancel_daemons(ctx, 1);
     while (weir_runtime_counters(ctx->rt)->tasks > 0)
         if (!step(ctx) && weir_runtime_counters(ctx->rt)->tasks > 0)
             weir_scope_open_shields(ctx->rt, root);
+    if (ctx->simulator == NULL)
+        lpool_restart_all(ctx);
 }
 
 ltask *lrun_main(lua_State *L, lcontext *ctx, int nargs)

@@ -250,7 +250,7 @@ static int core_timeout(lua_State *L)
 }
 
 /* weir.shield([grace,] fn, ...) -> what fn returns; cancels reach it `grace` seconds late. */
-static int core_shield(lua_State *L)
+int lscope_shield(lua_State *L)
 {
     uint64_t grace = 5 * WEIR_SECOND;
     int fn = 1;
@@ -519,7 +519,7 @@ static int scope_tostring(lua_State *L)
 
 static const luaL_Reg functions[] = {{"scope", core_scope},
                                      {"timeout", core_timeout},
-                                     {"shield", core_shield},
+                                     {"shield", lscope_shield},
                                      {"collect", core_collect},
                                      {"next_ended", core_next_ended},
                                      {"spawn_for_caller", core_spawn_for_caller},

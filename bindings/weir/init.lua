@@ -7,6 +7,7 @@
 local core <const> = require "weir.core"
 local fanout <const> = require "weir.fanout"
 local keyed <const> = require "weir.keyed"
+local pool <const> = require "weir.pool"
 
 local weir = {
   _VERSION = "weir " .. core.version,
@@ -38,6 +39,8 @@ local weir = {
   limit = core.limit,
   bucket = core.bucket,
   keyed = keyed,
+  -- data
+  pool = pool,
 }
 
 --- Make a waiting function of one that takes a callback as its last argument.
