@@ -69,6 +69,16 @@ local rocks <const> = {
     sources = "find bindings/http -name 'mhd*.c'",
   },
   {
+    name = "weir-libpq",
+    title = "PostgreSQL for weir",
+    notes = "-- The connector weir.postgres.libpq: the one part of weir that links libpq.",
+    summary = "PostgreSQL client for weir, on libpq",
+    VAR = "PQ", library = "pq", -- no header: Debian keeps it in a folder of its own
+    incdir = "/usr/include/postgresql",
+    module = "weir.postgres.libpq",
+    sources = "find bindings/postgres -name '*.c'",
+  },
+  {
     name = "weir-sqlite",
     title = "SQLite for weir",
     notes = "-- The connector weir.sqlite.sqlite3: the one part of weir that links SQLite.",
@@ -88,6 +98,7 @@ end
 local function render(rock)
   local incdirs <const> = { '"core/include"', '"bindings/include"' }
   if rock.private then incdirs[#incdirs + 1] = '"core"' end
+  if rock.incdir then incdirs[#incdirs + 1] = ("%q"):format(rock.incdir) end
   if rock.header then table.insert(incdirs, 1, ('"$(%s_INCDIR)"'):format(rock.VAR)) end
   local values <const> = setmetatable({
     libraries = ("%q"):format(rock.library) .. (rock.private and ', "m", "dl"' or ""),

@@ -19,6 +19,7 @@ run    lua-cjson-dev         pc:lua5.4-cjson     lua-cjson for Lua 5.4
 run    libcurl4-openssl-dev  pc:libcurl          libcurl 7.84 or later
 run    libmicrohttpd-dev     pc:libmicrohttpd    libmicrohttpd 0.9.70 or later
 run    libsqlite3-dev        pc:sqlite3          SQLite 3.38 or later
+run    libpq-dev             pc:libpq            libpq 14 or later
 run    lua-argparse          lua:argparse        argparse, for the command lines of scripts/
 test,bench  lua5.4           cmd:lua5.4          the Lua interpreter
 test   lua-cjson             lua:cjson           lua-cjson for the interpreter
@@ -34,7 +35,8 @@ bench  nodejs                cmd:node            Node.js, a peer
 bench  npm                   cmd:npm             npm, for the peers in bench/peers
 bench  golang-go             cmd:go              Go, a peer
 test,bench  nginx-light      cmd:nginx           a server to fetch from; its service stays off
-test   openssl               cmd:openssl         certificates for it
+test,bench  postgresql       cmd:initdb          PostgreSQL, to talk to; its service stays off
+test   openssl               cmd:openssl         certificates for them
 docs   cmark-gfm             cmd:cmark-gfm       Markdown to HTML
 '
 
@@ -55,9 +57,12 @@ installed() { # package
         [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
+# Debian has the server's programs in a folder of its version.
+postgres=$(ls -d /usr/lib/postgresql/*/bin 2>/dev/null | tr '\n' ':')
+
 found() { # probe
     case $1 in
-    cmd:*) PATH=$PATH:/usr/sbin command -v "${1#cmd:}" >/dev/null ;;
+    cmd:*) PATH=$PATH:/usr/sbin:$postgres command -v "${1#cmd:}" >/dev/null ;;
     pc:*)
         for module in $(echo "${1#pc:}" | tr ',' ' '); do
             pkg-config --exists "$module" 2>/dev/null && return
@@ -110,7 +115,7 @@ apt() {
 # The tests start a server of their own: one that is installed for them must not run as a service.
 policy=/usr/sbin/policy-rc.d
 case " $missing " in
-*' nginx-light '*)
+*' nginx-light '* | *' postgresql '*)
     if [ ! -e $policy ]; then
         trap '$as_root rm -f $policy' EXIT
         printf '#!/bin/sh\nexit 101\n' | $as_root tee $policy >/dev/null
@@ -124,6 +129,9 @@ apt update -q
 apt install -q -y --no-install-recommends $missing
 case " $missing " in
 *' nginx-light '*) [ ! -d /run/systemd/system ] || $as_root systemctl -q disable nginx ;;
+esac
+case " $missing " in
+*' postgresql '*) [ ! -d /run/systemd/system ] || $as_root systemctl -q disable postgresql ;;
 esac
 # What was left out for want of a library is looked for again.
 rm -f build/configured build-*/configured

@@ -24,6 +24,7 @@
 --   ended(raw, tx)                                 the transaction is over, in whatever way; never waits, optional
 --   in_transaction(raw)                            false: the server ended it, whatever we think
 --   lost_transaction(op)                           raises the error that says so
+--   raise_closed(raw, op)                          optional: raises why it cannot be used, where the driver knows
 --   close(raw)                                     waits, in a shield: ends what is running
 --   kill(raw)                                      frees, never waits
 --   properties    {name = function(raw)}: fields of a connection;   methods: functions of a connection
@@ -84,6 +85,7 @@ local function check_usable(session, op)
   local driver <const>, root <const> = session.driver, session.root
   op = driver.name .. ":" .. op
   local why <const> = root.ended or session.ended
+  if not why and driver.raise_closed then driver.raise_closed(session.raw, op) end
   if why or not driver.is_open(session.raw) then
     error(core.error("closed", op, why or "the connection is closed", { name = root.name or nil }), 0)
   end
@@ -97,8 +99,8 @@ local function in_loop(session, me, op)
   local loop <const> = session.loop
   if not loop or loop.owner ~= me or not loop.permit.held then return false end
   if not session.driver.interleaves then
-    core.misuse(session.driver.name .. ":" .. op, "a loop over rows is open on this connection; leave it first, "
-      .. "or use another connection")
+    core.misuse(session.driver.name .. ":" .. op, "a loop over rows (or a copy ...) is open on this connection; "
+      .. "leave it first, or use another connection")
   end
   return true
 end
@@ -144,6 +146,15 @@ local function acquire(session, me, op, timeout)
     error(err, 0)
   end
   return permit
+end
+
+--- For a driver's own methods: the session that the running task means, locked by the permit that comes with it, and
+--- what is left of `timeout`. Waits.
+function database.enter(session, op, timeout)
+  local me <const>, start <const> = running(), core.now()
+  session = innermost(session, me)
+  check_usable(session, op)
+  return session, acquire(session, me, op, timeout), left(timeout, start)
 end
 
 local function check_sql(session, op, sql)
@@ -363,9 +374,13 @@ local function commit(tx)
 end
 
 local function run_transaction(session, options, fn, ...)
+  local driver <const> = session.driver
   check_usable(session, "transaction")
+  if session.depth == 0 and driver.in_transaction(session.raw) then
+    core.misuse(driver.name .. ":transaction", "a transaction that was begun by a statement is still open")
+  end
   local tx <close> = new_session(session)
-  tx.driver.begin(tx.raw, tx, options)
+  driver.begin(tx.raw, tx, options)
   tx.begun = true
   local results <const> = pack(fn(tx, ...))
   commit(tx)

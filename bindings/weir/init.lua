@@ -58,7 +58,7 @@ function weir.wrap(f)
   end
 end
 
-local optional <const> = { http = true, json = true, luv = true, progress = true, queueing = true, sqlite = true,
+local optional <const> = { http = true, json = true, luv = true, postgres = true, progress = true, queueing = true, sqlite = true,
   test = true }
 
 return setmetatable(weir, {

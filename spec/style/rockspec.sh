@@ -19,12 +19,17 @@ rock() { # name
 
 rock weir
 modules='weir weir.test'
-for pair in curl:libcurl microhttpd:libmicrohttpd; do
-    if pkg-config --exists "${pair#*:}"; then
-        rock "weir-${pair%:*}"
-        modules="$modules weir.http.${pair%:*}"
+while read -r name library module; do
+    if pkg-config --exists "$library"; then
+        rock "weir-$name"
+        modules="$modules $module"
     fi
-done
+done <<'END'
+curl       libcurl        weir.http.curl
+microhttpd libmicrohttpd  weir.http.microhttpd
+libpq      libpq          weir.postgres
+sqlite     sqlite3        weir.sqlite
+END
 
 cd /
 LUA_PATH="$tree/rocks/share/lua/5.4/?.lua;$tree/rocks/share/lua/5.4/?/init.lua" \
