@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <lauxlib.h>
 #include <lualib.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,100 +15,23 @@
 
 #include "context.h"
 #include "embedded.h"
+#include "explore.h"
+#include "options.h"
 #include "signals.h"
+#include "stats.h"
 
 int luaopen_weir_core(lua_State *L);
 int luaopen_cjson(lua_State *L);
 int luaopen_cjson_safe(lua_State *L);
 
-enum { EXIT_SCRIPT = 1, EXIT_USAGE = 2, EXIT_DEADLOCK = 3, EXIT_TIMEOUT = 124 };
-
 #define THREADS "16" /* for blocking work: files, names, SQLite */
 
-struct options {
-    int argc;
-    char **argv;
-    int script;   /* index of the script in argv, or 0 */
-    int n_chunks; /* -e and -l, in order; their indices */
-    int *chunks;
-    double timeout; /* seconds; 0 is none */
-    int version, code;
-};
-
-static void print_help(FILE *to)
-{
-    fputs("usage: weir [options] [script [args]]\n"
-          "Run a Lua script whose top level is a task of the weir runtime.\n"
-          "\n"
-          "  -e CODE         run CODE (may be repeated; before the script)\n"
-          "  -l NAME         require NAME into a global (may be repeated)\n"
-          "  --timeout S     cancel everything after S seconds; exit code 124\n"
-          "  -v, --version   print the version\n"
-          "  -h, --help      print this\n"
-          "  -               read the script from standard input\n"
-          "  --              end of options\n"
-          "\n"
-          "weir busted [args] runs busted specs inside the runtime: their bodies may wait.\n"
-          "\n"
-          "The first SIGINT or SIGTERM cancels all tasks and leaves them 5 seconds to clean up;\n"
-          "the second ends the program at once.\n"
-          "Exit codes: 0 ok, 1 script error, 2 usage or unreadable script, 3 deadlock,\n"
-          "124 timeout, 128+n signal n.\n",
-          to);
-}
-
-static int usage(const char *problem, const char *what)
-{
-    fprintf(stderr, "weir: %s%s%s\ntry 'weir --help'\n", problem, what ? ": " : "",
-            what ? what : "");
-    return EXIT_USAGE;
-}
-
-/* 1 to go on, 0 to end with o->code. */
-static int parse(struct options *o)
-{
-    int i;
-    for (i = 1; i < o->argc && o->argv[i][0] == '-' && o->argv[i][1] != '\0'; i++) {
-        const char *a = o->argv[i];
-        const char *value = i + 1 < o->argc ? o->argv[i + 1] : NULL;
-        if (strcmp(a, "--") == 0) {
-            i++;
-            break;
-        }
-        if (strcmp(a, "-h") == 0 || strcmp(a, "--help") == 0) {
-            print_help(stdout);
-            return 0;
-        }
-        if (strcmp(a, "-v") == 0 || strcmp(a, "--version") == 0) {
-            o->version = 1;
-        } else if (strcmp(a, "-e") == 0 || strcmp(a, "-l") == 0) {
-            if (value == NULL) {
-                o->code = usage("an argument is missing after", a);
-                return 0;
-            }
-            o->chunks[o->n_chunks++] = i++;
-        } else if (strcmp(a, "--timeout") == 0 || strncmp(a, "--timeout=", 10) == 0) {
-            char *end = NULL;
-            if (a[9] == '=')
-                value = a + 10;
-            else
-                i++;
-            o->timeout = value != NULL ? strtod(value, &end) : -1;
-            if (value == NULL || *value == '\0' || *end != '\0' || !(o->timeout > 0) ||
-                !(o->timeout < 1e9)) {
-                o->code = usage("--timeout needs a number of seconds > 0, got",
-                                value ? value : "nothing");
-                return 0;
-            }
-        } else {
-            o->code = usage("unknown option", a);
-            return 0;
-        }
-    }
-    if (i < o->argc)
-        o->script = i;
-    return 1;
-}
+/* The run in progress: what os.exit must know. */
+typedef struct host_run {
+    host_options *options;
+    lcontext *ctx; /* NULL before it is chosen */
+    uint64_t started;
+} host_run;
 
 /* --- the state --------------------------------------------------------------------------- */
 
@@ -164,10 +86,17 @@ static void add_cpath(lua_State *L)
     lua_pop(L, 2);
 }
 
+static void print_stats(lua_State *L, const host_run *run)
+{
+    if (run->options->stats && run->ctx != NULL)
+        host_stats_print(L, run->ctx->rt, run->started, run->options->is_virtual);
+}
+
 /* os.exit([code]): at once, whatever runs. The state is not closed: tasks are on its stack. */
 static int os_exit(lua_State *L)
 {
     int code = EXIT_SUCCESS;
+    print_stats(L, lua_touserdata(L, lua_upvalueindex(1)));
     if (lua_isboolean(L, 1))
         code = lua_toboolean(L, 1) ? EXIT_SUCCESS : EXIT_FAILURE;
     else
@@ -176,7 +105,7 @@ static int os_exit(lua_State *L)
     exit(code);
 }
 
-static void set_arg(lua_State *L, const struct options *o)
+static void set_arg(lua_State *L, const host_options *o)
 {
     int script = o->script != 0 ? o->script : o->argc;
     lua_createtable(L, o->argc - script, script + 1);
@@ -200,7 +129,7 @@ static int require_global(lua_State *L)
 }
 
 /* Push the functions of the program; 0 or an exit code after a message. */
-static int load_program(lua_State *L, const struct options *o)
+static int load_program(lua_State *L, const host_options *o)
 {
     for (int i = 0; i < o->n_chunks; i++) {
         const char *option = o->argv[o->chunks[i]], *text = o->argv[o->chunks[i] + 1];
@@ -215,7 +144,7 @@ static int load_program(lua_State *L, const struct options *o)
     const char *script = o->script != 0 ? o->argv[o->script] : NULL;
     if (script == NULL && o->n_chunks == 0 && !o->version) {
         if (isatty(STDIN_FILENO))
-            return usage("no script", NULL);
+            return host_usage("no script", NULL);
         script = "-";
     }
     if (script == NULL)
@@ -271,12 +200,13 @@ static int program(lua_State *L)
 }
 
 /* Print an error of the main task and say with which code to exit. */
-static int failed(lua_State *L, int task)
+static int failed(lua_State *L, const lcontext *ctx, int task)
 {
     int error = lua_gettop(L);
     const char *kind = lerror_kind(L, error);
-    if (host_signals_cause() != 0 && strcmp(kind, "cancelled") == 0)
-        return EXIT_SCRIPT; /* asked for; the caller knows the code */
+    int asked = host_signals_cause() != 0 || (weir_root(ctx->rt)->flags & WEIR_SCOPE_EXPIRED);
+    if (asked && strcmp(kind, "cancelled") == 0)
+        return EXIT_SCRIPT; /* the caller knows the code */
     fflush(stdout);
     lerror_push_text(L, error);
     fprintf(stderr, "weir: %s\n", lua_tostring(L, -1));
@@ -285,15 +215,95 @@ static int failed(lua_State *L, int task)
     return strcmp(kind, "deadlock") == 0 ? EXIT_DEADLOCK : EXIT_SCRIPT;
 }
 
+/* Run the functions on the stack as the main task of `ctx`. Returns the exit code. */
+static int run_program(lua_State *L, lcontext *ctx, int n)
+{
+    int code = 0;
+    ltask *t = lrun_main(L, ctx, n + 1);
+    int task = lua_gettop(L);
+    if (t->task.state != WEIR_TASK_DONE) {
+        if (ltask_push_values(L, task, t) == 0)
+            lua_pushnil(L);
+        code = failed(L, ctx, task);
+    }
+    if (code != EXIT_DEADLOCK && ctx->deadlocked)
+        code = EXIT_DEADLOCK;
+    if (code == 0 && ctx->n_unhandled > 0)
+        code = EXIT_SCRIPT;
+    return code;
+}
+
+/* On virtual time the deadline is one of the root scope: the machine's clock says nothing. */
+static int run_virtual(lua_State *L, lbox *box, host_run *run, int n)
+{
+    host_options *o = run->options;
+    weir_simulator *sim =
+        weir_simulator_new(o->has_seed ? WEIR_PLAN_SEED : WEIR_PLAN_FIFO, o->seed);
+    weir_deadline deadline;
+    if (sim == NULL)
+        return luaL_error(L, "not enough memory");
+    lcontext *ctx = box->current = lcontext_new(L, box, sim);
+    run->ctx = ctx;
+    run->started = weir_now(ctx->rt);
+    weir_scope *root = weir_root(ctx->rt);
+    if (o->timeout > 0)
+        weir_scope_set_deadline(ctx->rt, root, &deadline,
+                                weir_after(ctx->rt, (uint64_t)(o->timeout * 1e9)));
+    o->code = run_program(L, ctx, n);
+    if (o->timeout > 0) {
+        if (root->flags & WEIR_SCOPE_EXPIRED)
+            o->code = EXIT_TIMEOUT;
+        weir_deadline_unset(ctx->rt, &deadline);
+    }
+    print_stats(L, run);
+    run->ctx = NULL;
+    box->current = box->own;
+    lcontext_free(L, ctx);
+    weir_simulator_free(sim);
+    return 0;
+}
+
+static int run_real(lua_State *L, lbox *box, host_run *run, int n)
+{
+    host_options *o = run->options;
+    lcontext *ctx = run->ctx = box->own;
+    run->started = weir_now(ctx->rt);
+    int rc = host_signals_start(ctx->rt, o->timeout);
+    if (rc != 0)
+        return luaL_error(L, "cannot watch signals: %s", weir_error_text(rc));
+    o->code = run_program(L, ctx, n);
+    host_signals_stop();
+    int cause = host_signals_cause();
+    if (cause != 0)
+        o->code = cause > 0 ? 128 + cause : EXIT_TIMEOUT;
+    print_stats(L, run);
+    return 0;
+}
+
+/* The order of a run on virtual time comes from its seed, and so does what chance the script has.
+ */
+static void seed_random(lua_State *L, const host_options *o)
+{
+    lua_getglobal(L, "math");
+    lua_getfield(L, -1, "randomseed");
+    lua_pushinteger(L, (lua_Integer)o->seed);
+    lua_call(L, 1, 0);
+    lua_pop(L, 1);
+}
+
 static int pmain(lua_State *L)
 {
-    struct options *o = lua_touserdata(L, 1);
+    host_run *run = lua_touserdata(L, 1);
+    host_options *o = run->options;
     luaL_openlibs(L);
     preload(L);
     add_cpath(L);
     lua_getglobal(L, "os");
-    lua_pushcfunction(L, os_exit);
+    lua_pushlightuserdata(L, run);
+    lua_pushcclosure(L, os_exit, 1);
     lua_setfield(L, -2, "exit");
+    if (o->is_virtual)
+        seed_random(L, o);
     lua_settop(L, 0);
     set_arg(L, o);
 
@@ -301,7 +311,6 @@ static int pmain(lua_State *L)
     lua_pushliteral(L, "weir.core");
     lua_call(L, 1, 0);
     lbox *box = lbox_of(L);
-    lcontext *ctx = box->own;
 
     lua_pushcfunction(L, program);
     lua_pushinteger(L, 0);
@@ -313,63 +322,57 @@ static int pmain(lua_State *L)
     lua_replace(L, 2);
     if (n == 0)
         return 0;
+    return o->is_virtual ? run_virtual(L, box, run, n) : run_real(L, box, run, n);
+}
 
-    int rc = host_signals_start(ctx->rt, o->timeout);
-    if (rc != 0)
-        return luaL_error(L, "cannot watch signals: %s", weir_error_text(rc));
-    ltask *t = lrun_main(L, ctx, n + 1);
-    host_signals_stop();
-    int task = lua_gettop(L);
-    if (t->task.state != WEIR_TASK_DONE) {
-        if (ltask_push_values(L, task, t) == 0)
-            lua_pushnil(L);
-        o->code = failed(L, task);
+/* The whole of a run: a state, the program, the exit code. */
+static int run_state(host_options *o)
+{
+    host_run run = {.options = o};
+    lua_State *L = luaL_newstate();
+    if (L == NULL) {
+        fputs("weir: not enough memory\n", stderr);
+        return EXIT_SCRIPT;
     }
-    if (o->code != EXIT_DEADLOCK && ctx->deadlocked)
-        o->code = EXIT_DEADLOCK;
-    if (o->code == 0 && ctx->n_unhandled > 0)
+    lua_pushcfunction(L, pmain);
+    lua_pushlightuserdata(L, &run);
+    if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
+        lerror_push_text(L, -1);
+        fprintf(stderr, "weir: %s\n", lua_tostring(L, -1));
         o->code = EXIT_SCRIPT;
-    int cause = host_signals_cause();
-    if (cause != 0)
-        o->code = cause > 0 ? 128 + cause : EXIT_TIMEOUT;
-    return 0;
+    }
+    lua_close(L);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "weir: cannot write to standard output: %s\n", strerror(errno));
+        o->code = o->code != 0 ? o->code : EXIT_SCRIPT;
+    }
+    return o->code;
+}
+
+static int explore(host_options *o)
+{
+    const char *script = o->script != 0 ? o->argv[o->script] : NULL;
+    if (script == NULL ? o->n_chunks == 0 : strcmp(script, "-") == 0)
+        return host_usage("--explore needs a script that can be read more than once", NULL);
+    return host_explore(o, run_state);
 }
 
 int main(int argc, char **argv)
 {
-    struct options o = {.argc = argc, .argv = argv};
+    host_options o = {.argc = argc, .argv = argv};
     o.chunks = calloc((size_t)argc + 1, sizeof *o.chunks);
     if (o.chunks == NULL) {
         fputs("weir: not enough memory\n", stderr);
         return EXIT_SCRIPT;
     }
-    if (!parse(&o)) {
-        free(o.chunks);
-        return o.code;
+    if (host_options_parse(&o)) {
+        /* libuv makes four threads unless told: four slow queries of SQLite, and no name is looked
+         * up any more. They are made at the first blocking work, not before. */
+        setenv("UV_THREADPOOL_SIZE", THREADS, 0);
+        if (o.version)
+            printf("weir %s (%s, libuv %s)\n", WEIR_VERSION, LUA_RELEASE, weir_loop_backend());
+        o.code = o.explore > 0 ? explore(&o) : run_state(&o);
     }
-    /* libuv makes four threads unless told: four slow queries of SQLite, and no name is looked up
-     * any more. They are made at the first blocking work, not before. */
-    setenv("UV_THREADPOOL_SIZE", THREADS, 0);
-    if (o.version)
-        printf("weir %s (%s, libuv %s)\n", WEIR_VERSION, LUA_RELEASE, weir_loop_backend());
-    lua_State *L = luaL_newstate();
-    if (L == NULL) {
-        fputs("weir: not enough memory\n", stderr);
-        free(o.chunks);
-        return EXIT_SCRIPT;
-    }
-    lua_pushcfunction(L, pmain);
-    lua_pushlightuserdata(L, &o);
-    if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
-        lerror_push_text(L, -1);
-        fprintf(stderr, "weir: %s\n", lua_tostring(L, -1));
-        o.code = EXIT_SCRIPT;
-    }
-    lua_close(L);
     free(o.chunks);
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        fprintf(stderr, "weir: cannot write to standard output: %s\n", strerror(errno));
-        o.code = o.code != 0 ? o.code : EXIT_SCRIPT;
-    }
     return o.code;
 }

@@ -93,6 +93,54 @@ has out '^cleaned$'
 run 0 --timeout 100 -e 'print "in time"'
 run 3 --timeout 100 -e "$weir_require weir.await(function() end)"
 
+# --- virtual time: jumps, an order from a seed, many orders; the seed that fails fails again
+run 0 --virtual-time -e "$weir_require weir.sleep(1e6) print(weir.now())"
+has out '^1000000.0$'
+run 124 --virtual-time --timeout 10 -e "$weir_require local _ <close> = setmetatable({}, {__close = function()
+    weir.shield(weir.sleep, 1) print(weir.now()) end}) weir.sleep(100)"
+has out '^11.0$'
+lacks err .
+run 3 --virtual-time -e "$weir_require weir.await(function() end)"
+has err 'waits in weir.await'
+run 2 --seed x -e 'print(1)'
+has err 'integer, got: x'
+run 2 --explore 0 -e 'print(1)'
+run 2 --explore 3 -
+cat >"$dir/race.lua" <<'LUA'
+local weir = require "weir"
+local balance = 100
+local function withdraw(n)
+  local seen = balance
+  weir.sleep(1)
+  if seen >= n then balance = balance - n end
+end
+weir.all { function() withdraw(80) end, function() weir.sleep(1) withdraw(70) end }
+print("balance", balance)
+os.exit(balance < 0 and 9 or 0, true)
+LUA
+run 0 --virtual-time "$dir/race.lua"
+run 9 --explore 100 "$dir/race.lua"
+has out 'balance	-50'
+seed=$(sed -n 's/^weir: schedule [0-9]* of 100 ended with exit code 9; once more: --seed \([0-9]*\)$/\1/p' "$dir/err")
+[ -n "$seed" ] || fail 'it does not say which seed failed'
+run 9 --seed "$seed" "$dir/race.lua"
+run 9 --seed "$seed" "$dir/race.lua"
+run 0 --explore 20 -e "$weir_require weir.all { function() weir.sleep(1) end, function() weir.sleep(1) end } print 'unseen'"
+lacks out unseen
+has err '^weir: 20 schedules, none failed (seeds 1 to 20)$'
+run 134 --explore 2 -e 'os.execute("kill -ABRT $PPID")'
+run 0 --seed 5 -e "print(math.random(1e9))"
+mv "$dir/out" "$dir/first"
+run 0 --seed 5 -e "print(math.random(1e9))"
+cmp -s "$dir/out" "$dir/first" || fail 'chance does not come from the seed'
+
+# --- --stats
+run 0 --stats -e "$weir_require weir.spawn(weir.sleep, 0.001):await()"
+has err '^weir: 2 tasks: 2 done, 0 failed'
+lacks out .
+run 4 --stats -e "os.exit(4)"
+has err '^weir: [0-9.]* s, [0-9.]* s CPU'
+
 # --- signals: the first cancels with cleanup, partial output is whole, the code is 128 + n
 cat >"$dir/signal.lua" <<'LUA'
 local weir = require "weir"
