@@ -21,7 +21,7 @@ static const char *hold_name(const weir_hold *h)
 
 static const weir_hold_ops hold_ops = {"lease", drop, hold_name};
 
-/* --- life ------------------------------------------------------------------------------- */
+/* --- life ---------------------------------------------------------------------------- */
 
 weir_pool_options weir_pool_defaults(void)
 {
@@ -103,7 +103,7 @@ void weir_pool_fini(weir_pool *p)
     p->cause = 0;
 }
 
-/* --- leases --------------------------------------------------------------------------------- */
+/* --- leases -------------------------------------------------------------------------- */
 
 static weir_lease *lease_new(weir_pool *p, weir_task *holder)
 {
@@ -233,7 +233,7 @@ static void report_leaks(weir_runtime *rt, weir_timer *timer)
     }
 }
 
-/* --- requests ------------------------------------------------------------------------------- */
+/* --- requests ------------------------------------------------------------------------ */
 
 static void leave_queue(weir_pool *p, weir_lease *lease)
 {
@@ -340,7 +340,7 @@ int weir_pool_acquire(weir_pool *p, weir_task *holder, weir_waiter *w, uint64_t 
     return 0;
 }
 
-/* --- changes and ends ------------------------------------------------------------------------- */
+/* --- changes and ends ---------------------------------------------------------------- */
 
 int weir_pool_resize(weir_pool *p, uint32_t min, uint32_t max)
 {
@@ -417,7 +417,7 @@ void weir_pool_join(weir_pool *p, weir_waiter *w, uint64_t deadline)
     wait_gone(p, w, &join_ops, deadline);
 }
 
-/* --- the hooks ------------------------------------------------------------------------------- */
+/* --- the hooks ----------------------------------------------------------------------- */
 
 static void leave_acquire(weir_runtime *rt, weir_waiter *w)
 {

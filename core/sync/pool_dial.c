@@ -9,7 +9,8 @@
  * tick.
  *
  * A failed create fails the head of the queue; unless leases came back since it was begun: the
- * server serves, perhaps it has a limit below ours, and who waits is better off with those.
+ * server serves, perhaps it has a limit below ours, and who waits is better off with those. For
+ * that reason too only failures with none that came back between them open the pool.
  */
 #include "pool_resource.h"
 
@@ -115,7 +116,7 @@ void weir__pool_dial_fire(weir_runtime *rt, weir_timer *timer)
     weir__pool_changed(weir_container(timer, weir_pool, dial));
 }
 
-/* --- answers -------------------------------------------------------------------------------- */
+/* --- answers ------------------------------------------------------------------------- */
 
 static void drop(weir_pool *p, intptr_t failure)
 {
@@ -146,6 +147,8 @@ static void fail(weir_pool *p, uint64_t since, int rc, intptr_t failure)
     int is_alive = p->returned > since;
     if (p->failures < UINT32_MAX)
         p->failures++;
+    p->barren = p->returned > p->failed ? 1 : p->barren + (p->barren < UINT32_MAX);
+    p->failed = p->rt->now;
     back_off(p);
     if (!is_alive && p->waiting > p->checks) {
         weir_lease *head = weir__pool_request(weir_list_first(&p->queue));
@@ -157,7 +160,7 @@ static void fail(weir_pool *p, uint64_t since, int rc, intptr_t failure)
     } else {
         set_cause(p, failure);
     }
-    if (!is_alive && p->options.open_after != 0 && p->failures >= p->options.open_after) {
+    if (!is_alive && p->options.open_after != 0 && p->barren >= p->options.open_after) {
         p->open = 1;
         p->wanted = 0;
     }
@@ -178,7 +181,7 @@ static void made(weir_pool *p, weir_resource *r)
     p->recent_create = weir__smooth(p->recent_create, ns, p->stats.create.count == 0);
     weir_histogram_record(&p->stats.create, ns);
     p->stats.created++;
-    p->failures = 0;
+    p->failures = p->barren = 0;
     p->dial_after = 0;
     p->open = p->doubt = 0;
     r->aborted = 0;

@@ -11,7 +11,7 @@
  */
 #include "pool_resource.h"
 
-/* --- states ------------------------------------------------------------------------------- */
+/* --- states -------------------------------------------------------------------------- */
 
 static const struct {
     uint16_t list, n;
@@ -63,7 +63,7 @@ weir_resource *weir__pool_next(const weir_pool *p)
     return r;
 }
 
-/* --- operations ---------------------------------------------------------------------------- */
+/* --- operations ---------------------------------------------------------------------- */
 
 static void begin(weir_pool *p, weir_resource *r, weir_resource_state state, uint64_t timeout)
 {
@@ -137,7 +137,7 @@ void weir_pool_destroyed(weir_pool *p, weir_resource *r)
     weir__pool_changed(p);
 }
 
-/* --- rest ----------------------------------------------------------------------------------- */
+/* --- rest ---------------------------------------------------------------------------- */
 
 /* Set the timer of an idle resource to the first of what may end its rest. Past its idle_timeout it
  * stays while the pool would have less than `min`. */
@@ -228,7 +228,7 @@ void weir__resource_fire(weir_runtime *rt, weir_timer *timer)
     weir__pool_changed(p);
 }
 
-/* --- going round ------------------------------------------------------------------------------ */
+/* --- going round --------------------------------------------------------------------- */
 
 /* Who waits gets what is idle; what must be checked first is checked for those for whom nothing
  * else is being checked. */

@@ -18,7 +18,7 @@
 
 extern const weir_wait_ops weir__lease_ops;
 
-/* --- pool_resource.c --------------------------------------------------------------------- */
+/* --- pool_resource.c ----------------------------------------------------------------- */
 
 /* To the end of the list of state `to`. */
 void weir__pool_move(weir_pool *p, weir_resource *r, weir_resource_state to);
@@ -40,7 +40,7 @@ void weir__pool_serve(weir_pool *p);
 /* The same, and see whether the head of the queue can still be served at all. */
 void weir__pool_changed(weir_pool *p);
 
-/* --- pool_dial.c --------------------------------------------------------------------------- */
+/* --- pool_dial.c --------------------------------------------------------------------- */
 
 /* How many dials are needed and have room. */
 uint32_t weir__pool_wanted(const weir_pool *p);
@@ -52,20 +52,19 @@ void weir__pool_dial_fire(weir_runtime *rt, weir_timer *timer);
 /* The dial of `r` took too long. */
 void weir__pool_dial_late(weir_pool *p, weir_resource *r);
 
-/* --- pool.c ---------------------------------------------------------------------------------- */
+/* --- pool.c -------------------------------------------------------------------------- */
 
 /* Leave the queue and hold `r`. */
 void weir__pool_grant(weir_pool *p, weir_resource *r);
 /* Leave the queue with nothing; FAILED keeps the lease for weir_lease_forget. */
 void weir__pool_turn_away(weir_pool *p, weir_lease *lease, weir_status status);
 
-/* --- pool_watch.c ------------------------------------------------------------------------------
- */
+/* --- pool_watch.c -------------------------------------------------------------------- */
 
 int weir__lease_can_wake(weir_graph *g, weir_waiter *w);
 int weir__pool_gone_can_wake(weir_graph *g, weir_waiter *w);
 
-/* --- small things --------------------------------------------------------------------------- */
+/* --- small things -------------------------------------------------------------------- */
 
 static inline weir_resource *weir__pool_resource(weir_link *k)
 {

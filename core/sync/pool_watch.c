@@ -6,7 +6,7 @@
  */
 #include "pool_resource.h"
 
-/* --- can it still be woken? -------------------------------------------------------------- */
+/* --- can it still be woken? ---------------------------------------------------------- */
 
 static int can_act(weir_graph *g, weir_link *k)
 {
@@ -39,7 +39,7 @@ int weir__pool_gone_can_wake(weir_graph *g, weir_waiter *w)
     return 1;
 }
 
-/* --- estimates ------------------------------------------------------------------------------ */
+/* --- estimates ----------------------------------------------------------------------- */
 
 uint64_t weir_pool_retry_after(const weir_pool *p)
 {
@@ -52,7 +52,7 @@ uint64_t weir_pool_retry_after(const weir_pool *p)
     return ns < (double)WEIR_FOREVER ? (uint64_t)ns : WEIR_FOREVER;
 }
 
-/* --- invariants ------------------------------------------------------------------------------ */
+/* --- invariants ---------------------------------------------------------------------- */
 
 static int validate_resource(const weir_pool *p, const weir_resource *r, unsigned state)
 {

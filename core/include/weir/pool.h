@@ -104,7 +104,7 @@ typedef struct weir_pool_options {
     uint32_t max_waiting;    /* UINT32_MAX: no bound */
     uint32_t max_uses;       /* of one resource; 0: no bound */
     uint32_t max_dials;      /* creates at once; staggered by `dial_stagger` */
-    uint32_t open_after;     /* failures in a row that open the pool; 0: never */
+    uint32_t open_after;     /* failures in a row, no lease coming back, that open it; 0: never */
     uint8_t lifo;            /* lend the one used last (1) or the one idle longest (0) */
     double shed;             /* refuse when leased / max is at or above it; 0: never; 0 .. 1 */
     uint64_t create_timeout; /* ns, each; WEIR_FOREVER: none */
@@ -145,6 +145,7 @@ struct weir_pool {
     uint32_t dials, checks; /* connecting and checking, less those aborted: what is on its way */
     uint32_t wanted;        /* dials that are needed and have room */
     uint32_t failures;      /* creates that failed in a row */
+    uint32_t barren;        /* the last of them, between which no lease came back fit */
     uint32_t unforgotten;   /* leases of waiters that FAILED */
     uint32_t shed_at;       /* leased ones from which on it refuses */
     weir_timer dial;        /* when another dial may begin: stagger, backoff or patience */
@@ -154,6 +155,7 @@ struct weir_pool {
     uint64_t need_since;    /* ns: `wanted` > 0 since */
     uint64_t patience;      /* ns: until then the need is likely to go by itself */
     uint64_t returned;      /* ns: a lease came back fit at */
+    uint64_t failed;        /* ns: a create failed last at */
     uint64_t stale_after;   /* ns idle from which on it is checked first */
     uint64_t look_after;    /* ns: no idle one is looked at sooner, but for its lifetime */
     uint64_t recent_hold, recent_create; /* ns, smoothed: an eighth is new */
