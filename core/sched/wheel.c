@@ -8,6 +8,8 @@
  */
 #include "internal.h"
 
+#define LOOK 16 /* timers of a slot that are looked at for the earliest */
+
 void weir_timer_init(weir_timer *timer, weir_timer_fn fire)
 {
     weir_link_init(&timer->_link);
@@ -152,6 +154,22 @@ uint32_t weir__wheel_fire(weir_runtime *rt)
     return n;
 }
 
+/* The earliest of a slot that has few timers, so that nobody wakes up on the way down the levels
+ * for nothing; of one that has many its start. */
+static uint64_t earliest(const weir_list *slot, uint64_t start)
+{
+    uint64_t at = WEIR_FOREVER;
+    weir_link *k = weir_list_first(slot);
+    for (unsigned i = 0; k != NULL; i++, k = weir_list_next(slot, k)) {
+        uint64_t deadline = weir_container(k, weir_timer, _link)->deadline;
+        if (i == LOOK)
+            return start;
+        if (deadline < at)
+            at = deadline;
+    }
+    return at;
+}
+
 uint64_t weir__wheel_next(const weir_runtime *rt)
 {
     const weir_wheel *wheel = &rt->wheel;
@@ -160,7 +178,8 @@ uint64_t weir__wheel_next(const weir_runtime *rt)
     unsigned l = lowest(wheel);
     if (l == WEIR_WHEEL_LEVELS)
         return WEIR_FOREVER;
-    return start_of(wheel->base, l, (unsigned)__builtin_ctzll(wheel->occupied[l]));
+    unsigned s = (unsigned)__builtin_ctzll(wheel->occupied[l]);
+    return earliest(&wheel->slot[l][s], start_of(wheel->base, l, s));
 }
 
 int weir__wheel_validate(const weir_runtime *rt)

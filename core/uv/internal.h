@@ -20,6 +20,8 @@ struct weir_loop {
     int is_fresh; /* the runtime's clock was read since the last prepare */
 
     uv_timer_t timer;     /* the next turn's time; keeps the loop alive */
+    uv_poll_t alarm;      /* wakes the poll for a turn that is due soon; keeps nothing alive */
+    int alarm_fd;         /* -1: not made yet; -2: there is none on this system */
     uv_idle_t idle;       /* a turn is due now; keeps the loop alive and the poll from blocking */
     uv_prepare_t prepare; /* before the poll: look when the next turn is due */
     uv_check_t check;     /* after the poll: take the turn */
@@ -39,6 +41,10 @@ void weir__loop_clock(weir_loop *loop);
 
 /* A turn is due now: the loop is alive and its next poll does not block. */
 void weir__loop_wake(weir_loop *loop);
+
+/* Wake the poll at `at` (ns on the runtime's clock), if that is soon. */
+void weir__alarm_set(weir_loop *loop, uint64_t at);
+void weir__alarm_close(weir_loop *loop);
 
 /* Call those whose outcome is known. */
 void weir__resolve_answer(weir_loop *loop);

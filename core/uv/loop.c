@@ -12,6 +12,7 @@
  *
  * Time: the timer is set to the first whole millisecond of libuv's clock, which is our clock
  * cut to milliseconds, that is not before the turn: nothing fires early, and at most 1 ms late.
+ * Where that would be much of the delay, uv/alarm.c wakes the poll on the nanosecond.
  */
 #include "internal.h"
 
@@ -78,7 +79,8 @@ static void on_timer(uv_timer_t *timer)
 {
     weir_loop *loop = timer->data;
     loop->armed = WEIR_FOREVER;
-    weir__loop_wake(loop); /* the timer is stopped, the turn to come: UV_RUN_ONCE ends with timers */
+    weir__loop_wake(
+        loop); /* the timer is stopped, the turn to come: UV_RUN_ONCE ends with timers */
 }
 
 static void arm(weir_loop *loop)
@@ -97,6 +99,7 @@ static void arm(weir_loop *loop)
         uv_timer_stop(&loop->timer);
         return;
     }
+    weir__alarm_set(loop, next);
     uv_update_time(loop->uv); /* or the poll would sleep too long by what the turn took */
     due = next / NS_PER_MS + (next % NS_PER_MS != 0);
     now = uv_now(loop->uv);
@@ -133,6 +136,7 @@ int weir_loop_new(uv_loop_t *uv, weir_loop **out)
     loop->uv = uv != NULL ? uv : &loop->own;
     loop->is_own = uv == NULL;
     loop->armed = WEIR_FOREVER;
+    loop->alarm_fd = -1;
     loop->random = seed(loop);
     weir_list_init(&loop->polls);
     weir_list_init(&loop->signals);
@@ -199,6 +203,7 @@ void weir_loop_free(weir_loop *loop)
     weir__signal_free_all(loop);
     weir__resolve_cancel_all(loop);
     weir__work_cancel_all(loop);
+    weir__alarm_close(loop);
     uv_close((uv_handle_t *)&loop->timer, on_closed);
     uv_close((uv_handle_t *)&loop->idle, on_closed);
     uv_close((uv_handle_t *)&loop->prepare, on_closed);

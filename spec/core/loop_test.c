@@ -5,6 +5,8 @@
  */
 #include "mark.h"
 
+#include "uv/internal.h"
+
 #include <unistd.h>
 #include <uv.h>
 
@@ -239,6 +241,32 @@ static void closes_what_others_left_on_its_own_loop(void **state)
     CHECK_INT(n, 0);
 }
 
+/* The alarm is made at the first wait that is too short for milliseconds, and keeps nothing alive.
+ */
+static void has_an_alarm_for_short_waits(void **state)
+{
+    weir_loop *loop = mark_open(NULL);
+    weir_runtime *rt = weir_loop_runtime(loop);
+    mark m;
+    int n = 0, stop = 0;
+    (void)state;
+    mark_init(&m, &n);
+    weir_sleep_until(rt, &m.wait, weir_after(rt, HOUR));
+    CHECK_INT(weir_loop_once(loop, 0), 1);
+    CHECK_INT(loop->alarm_fd, -1);
+    weir_waiter_give_up(rt, &m.wait, WEIR_CANCELED);
+    CHECK_INT(weir_loop_run(loop, &stop), 0);
+    for (int i = 0; i < 3; i++) {
+        weir_sleep_until(rt, &m.wait, weir_after(rt, 2 * MS));
+        CHECK_INT(weir_loop_run(loop, &stop), 0);
+    }
+    CHECK_INT(n, 4);
+#ifdef __linux__
+    CHECK(loop->alarm_fd >= 0);
+#endif
+    mark_close(loop);
+}
+
 static void goes_on_for_what_a_late_callback_settled(void **state)
 {
     weir_loop *loop = mark_open(NULL);
@@ -270,6 +298,7 @@ int main(void)
         cmocka_unit_test(names_errors_of_both_kinds),
         cmocka_unit_test(draws_different_numbers),
         cmocka_unit_test(closes_what_others_left_on_its_own_loop),
+        cmocka_unit_test(has_an_alarm_for_short_waits),
         cmocka_unit_test(goes_on_for_what_a_late_callback_settled),
     };
     alarm(60);

@@ -442,6 +442,24 @@ static void the_next_turn_is_found_in_a_few_steps(void **state)
     }
 }
 
+static void the_next_turn_of_few_timers_is_the_very_one(void **state)
+{
+    bed *b = bed_new(12345);
+    tick k[17] = {0};
+    (void)state;
+    for (int i = 0; i < 17; i++)
+        weir_timer_init(&k[i].timer, count);
+    for (int i = 15; i >= 0; i--) {
+        weir_timer_set(b->rt, &k[i].timer, UINT64_C(7000000000) + (uint64_t)i);
+        CHECK(weir_next_turn(b->rt) == UINT64_C(7000000000) + (uint64_t)i);
+    }
+    weir_timer_set(b->rt, &k[16].timer, UINT64_C(7000000001));
+    CHECK(weir_next_turn(b->rt) <= UINT64_C(7000000000)); /* too many to look at: a lower bound */
+    for (int i = 0; i < 17; i++)
+        weir_timer_unset(b->rt, &k[i].timer);
+    bed_free(b);
+}
+
 static void forever_never_fires_and_unsets(void **state)
 {
     bed *b = bed_new(0);
@@ -492,6 +510,7 @@ int main(void)
         cmocka_unit_test(a_timer_that_sets_itself_for_now_fires_once_a_turn),
         cmocka_unit_test(nothing_fires_a_nanosecond_early),
         cmocka_unit_test(the_next_turn_is_found_in_a_few_steps),
+        cmocka_unit_test(the_next_turn_of_few_timers_is_the_very_one),
         cmocka_unit_test(forever_never_fires_and_unsets),
         cmocka_unit_test(the_clock_never_goes_back),
     };
