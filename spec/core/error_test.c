@@ -11,7 +11,7 @@ static const int codes[] = {
 static void names_every_code(void **state)
 {
     static const char *const kinds[] = {"nomem",    "misuse",   "busy",      "impossible", "closed",
-                                        "overload", "deadlock", "cancelled", "timeout"};
+                                        "overload", "deadlock", "cancelled", "timeout",    "open"};
     (void)state;
     for (size_t i = 0; i < N_CODES; i++) {
         size_t k = 0;
