@@ -149,6 +149,7 @@ static void fail(weir_pool *p, uint64_t since, int rc, intptr_t failure)
         p->failures++;
     p->barren = p->returned > p->failed ? 1 : p->barren + (p->barren < UINT32_MAX);
     p->failed = p->rt->now;
+    p->cause_rc = rc;
     back_off(p);
     if (!is_alive && p->waiting > p->checks) {
         weir_lease *head = weir__pool_request(weir_list_first(&p->queue));

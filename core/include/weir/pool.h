@@ -160,6 +160,7 @@ struct weir_pool {
     uint64_t look_after;    /* ns: no idle one is looked at sooner, but for its lifetime */
     uint64_t recent_hold, recent_create; /* ns, smoothed: an eighth is new */
     intptr_t cause; /* what the last create that failed did fail with; 0: nothing to show */
+    int cause_rc;   /* and its code: WEIR_ETIMEOUT if it took longer than create_timeout; or 0 */
     uint8_t open;   /* a probe alone is dialled, and who finds nothing idle is refused */
     uint8_t doubt;  /* the last check failed: what is being checked is not counted on */
     uint8_t closed, draining;
