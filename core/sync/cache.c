@@ -20,9 +20,9 @@ static weir_cache *cache_of(const weir_flight *f)
     return ((const weir_load *)(const void *)f)->of;
 }
 
-static uint32_t hash_of(const weir_cache *c, const void *key, size_t length)
+static inline uint32_t hash_of(const weir_cache *c, const void *key, size_t length)
 {
-    return (uint32_t)weir__hash(&c->hash_key, key, length);
+    return weir__hash(&c->hash_key, key, length);
 }
 
 static weir_entry *find(const weir_cache *c, uint32_t hash, const void *key, size_t length)
@@ -49,8 +49,7 @@ int weir_cache_new(weir_runtime *rt, const weir_cache_ops *ops, const weir_cache
     if (c == NULL)
         return WEIR_ENOMEM;
     *c = (weir_cache){.rt = rt, .ops = ops, .options = *options, .name = name};
-    uint64_t k0 = weir_random(rt);
-    weir__hash_init(&c->hash_key, k0, weir_random(rt));
+    weir__hash_init(&c->hash_key, rt->env.random, rt->env.ctx);
     weir__index_init(rt, &c->entries, offsetof(weir_entry, key));
     weir__index_init(rt, &c->loading, offsetof(weir_load, key) - offsetof(weir_load, node));
     weir__index_init(rt, &c->tags, offsetof(weir_tag, key));
@@ -115,7 +114,7 @@ static int is_early(weir_cache *c, const weir_entry *e, uint64_t left)
     return gap * -log(u) >= (double)left;
 }
 
-static weir_answer look_early(weir_cache *c, weir_entry *e)
+static __attribute__((noinline)) weir_answer look_early(weir_cache *c, weir_entry *e)
 {
     int refresh = e->expires != WEIR_FOREVER && is_early(c, e, e->expires - c->rt->now) &&
                   weir__load_find(c, e->node.hash, e->key, e->node.length) == NULL;
@@ -124,8 +123,8 @@ static weir_answer look_early(weir_cache *c, weir_entry *e)
 }
 
 /* Everything but a plain hit. */
-static weir_answer look_further(weir_cache *c, weir_entry *e, uint32_t hash, const void *key,
-                                size_t length)
+static __attribute__((noinline)) weir_answer
+look_further(weir_cache *c, weir_entry *e, uint32_t hash, const void *key, size_t length)
 {
     uint64_t now = c->rt->now;
     weir_load *load;

@@ -59,6 +59,15 @@ static int is_over(const weir_cache *c, const weir_entry *e)
     return c->rt->now >= weir__entry_end(c, e);
 }
 
+/* The hand moves on; never to rest on `keep`: what is new is not looked at before all that is
+ * older. */
+static void pass(weir_cache *c, const weir_link *k, const weir_entry *keep)
+{
+    c->hand = behind(c, k);
+    if (keep != NULL && c->hand == &keep->link)
+        c->hand = behind(c, c->hand);
+}
+
 /* NULL if there is nobody but `keep`. */
 static weir_entry *choose(weir_cache *c, const weir_entry *keep)
 {
@@ -66,7 +75,7 @@ static weir_entry *choose(weir_cache *c, const weir_entry *keep)
         return NULL;
     for (int steps = 1;; steps++) {
         weir_entry *e = weir__entry_at(c->hand != NULL ? c->hand : weir_list_first(&c->order));
-        c->hand = behind(c, &e->link);
+        pass(c, &e->link, keep);
         if (e == keep)
             continue;
         if (!(e->flags & WEIR_ENTRY_VISITED) || is_over(c, e) || steps >= HAND_STEPS)

@@ -56,18 +56,18 @@ static inline weir_cache_node **weir__index_bucket(const weir_index *x, uint32_t
 /* Short keys are the rule: a call of memcmp would be half of a look-up. */
 static inline int weir__index_same(const unsigned char *a, const unsigned char *b, size_t n)
 {
-    if (n > 64)
+    uint64_t x, y;
+    if (n < 8 || n > 32)
         return memcmp(a, b, n) == 0;
-    for (; n >= 8; a += 8, b += 8, n -= 8) {
-        uint64_t x, y;
-        memcpy(&x, a, 8);
-        memcpy(&y, b, 8);
+    for (size_t i = 0; i + 8 < n; i += 8) {
+        memcpy(&x, a + i, 8);
+        memcpy(&y, b + i, 8);
         if (x != y)
             return 0;
     }
-    while (n > 0 && a[n - 1] == b[n - 1])
-        n--;
-    return n == 0;
+    memcpy(&x, a + n - 8, 8);
+    memcpy(&y, b + n - 8, 8);
+    return x == y;
 }
 
 static inline weir_cache_node *weir__index_find(const weir_index *x, uint32_t hash, const void *key,

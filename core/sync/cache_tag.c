@@ -171,8 +171,8 @@ static void tag_load(weir_tag *t, weir_tag_link *l, weir_load *load)
 
 int weir_cache_tag(weir_cache *c, const void *key, size_t length, const void *tag, size_t n)
 {
-    uint32_t key_hash = (uint32_t)weir__hash(&c->hash_key, key, length);
-    uint32_t hash = (uint32_t)weir__hash(&c->hash_key, tag, n);
+    uint32_t key_hash = weir__hash(&c->hash_key, key, length);
+    uint32_t hash = weir__hash(&c->hash_key, tag, n);
     weir_load *load = weir__load_find(c, key_hash, key, length);
     weir_entry *e = (weir_entry *)(void *)weir__index_find(&c->entries, key_hash, key, length);
     weir_tag *t = tag_find(c, hash, tag, n);
@@ -247,7 +247,7 @@ static void remember(weir_cache *c, uint32_t hash, const void *tag, size_t n)
 
 uint32_t weir_cache_delete_tag(weir_cache *c, const void *tag, size_t n)
 {
-    uint32_t hash = (uint32_t)weir__hash(&c->hash_key, tag, n), deleted = 0;
+    uint32_t hash = weir__hash(&c->hash_key, tag, n), deleted = 0;
     weir_tag *t;
     weir_link *k;
     c->tag_deletions++;
