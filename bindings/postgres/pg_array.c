@@ -87,6 +87,8 @@ static void push_float(lua_State *L, const char *s)
     } else if (strcmp(s, "NaN") != 0 && lua_stringtonumber(L, s) != 0) {
         n = lua_tonumber(L, -1);
         lua_pop(L, 1);
+        if (n == 0 && *s == '-')
+            n = -(lua_Number)0; /* "-0" was read as an integer */
     }
     lua_pushnumber(L, n);
 }

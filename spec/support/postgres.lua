@@ -1,12 +1,13 @@
 -- support/postgres.lua - a real PostgreSQL on a free port of this machine, for as long as a spec needs it.
 --
 --   local server = postgres.start { tls = true, settings = {max_connections = 5} }
---   server:url([database]) server.port server.dir (its unix socket) server.ca
+--   server:url([query]) server.port server.dir (its unix socket) server.ca
 --   server:psql(sql) -> output     server:restart("immediate")     server:stop()
 --
--- Knows nothing of weir. The cluster is made once in a temporary folder of this process, and copied for further
--- servers; stop() removes all. It will not run as root, so then `postgres` or `nobody` runs it. If this process
--- is killed a watcher in the shell stops the server. postgres.found is false where there is no PostgreSQL.
+-- Knows nothing of weir. All it writes is in one temporary folder, which stop() removes. It will not run as root, so
+-- then `postgres` or `nobody` runs it. Should this process be killed, a watcher stops it. Nothing it writes is forced
+-- to disk. Users: weir (trusted), secret (a database of that name, password "s3 cret"). postgres.found is false
+-- where there is no PostgreSQL.
 
 local postgres = {}
 
@@ -56,9 +57,11 @@ end
 
 -- Below the range that the system gives to outgoing connections.
 local function free_port()
-  local used, port = ports_in_use(), nil
-  repeat port = math.random(20000, 32000) until not used[port]
-  return port
+  local used = ports_in_use()
+  while true do
+    local port = math.random(20000, 32000)
+    if not used[port] then return port end
+  end
 end
 
 local function write(name, text)
@@ -94,9 +97,17 @@ function server:stop()
 end
 server.__close = server.stop
 
+-- Nobody stops a server whose tests were killed but this.
+function server:watch()
+  local _, pid = run("echo $PPID")
+  must(("(while kill -0 %d && test -d %s; do sleep 0.5; done; test ! -d %s || { %s; rm -rf %s; }) >/dev/null 2>&1 &")
+    :format(tonumber(pid), self.dir, self.dir, as_user(("%spg_ctl -D %s/data -m immediate stop"):format(BIN, self.dir)),
+      self.dir))
+end
+
 --- A URL, over TCP.
 function server:url(query)
-  return ("postgres://weir@127.0.0.1:%d/weir%s"):format(self.port, query or "")
+  return ("postgres://weir@127.0.0.1:%d/postgres%s"):format(self.port, query or "")
 end
 
 --- The text of its log.
@@ -107,8 +118,8 @@ end
 
 --- What psql says to `sql`, rows as lines. Blocks.
 function server:psql(sql)
-  return (must(("%spsql -X -q -A -t -v ON_ERROR_STOP=1 -h %s -p %d -U weir -d weir -c %s"):format(BIN, self.dir, self.port,
-    quote(sql))):gsub("\n$", ""))
+  return (must(("%spsql -X -q -A -t -v ON_ERROR_STOP=1 -h %s -p %d -U weir -d postgres -c %s"):format(BIN, self.dir,
+    self.port, quote(sql))):gsub("\n$", ""))
 end
 
 local function make_certificates(dir)
@@ -121,10 +132,9 @@ local function make_certificates(dir)
 end
 
 local authentication <const> = [[
-local   all all                trust
-host    all secret 127.0.0.1/32  scram-sha-256
-host    all all 127.0.0.1/32     trust
-hostssl all all ::1/128          trust
+local all all                  trust
+host  all secret 127.0.0.1/32  scram-sha-256
+host  all all    127.0.0.1/32  trust
 ]]
 
 --- Start one. `options.tls`: with a certificate for localhost, of the authority server.ca; `options.settings`: lines
@@ -133,14 +143,11 @@ function postgres.start(options)
   options = options or {}
   local self <const> = setmetatable({ dir = must("mktemp -d"):gsub("%s+$", "") }, server)
   local dir <const> = self.dir
-  local ok, output = pcall(function()
-    must("chmod 711 " .. dir .. " && mkdir -m 777 " .. dir .. "/data && touch " .. dir .. "/log && chmod 666 " .. dir .. "/log")
-    if run("test $(id -u) = 0") then
-      must(("chown $(%s) %s %s/data"):format(as_user("id -u"), dir, dir))
-    end
+  local output
+  local ok, err = pcall(function()
+    must(("chmod 711 %s && mkdir %s/data && chown $(%s) %s %s/data"):format(dir, dir, as_user("id -u"), dir, dir))
     must(as_user(("%sinitdb -D %s/data -U weir -A trust -N --locale=C -E UTF8 >/dev/null"):format(BIN, dir)))
     if options.tls then
-      must(as_user("true"))
       make_certificates(dir)
       must(("chown $(stat -c %%u %s/data) %s/data/server.key %s/data/server.crt"):format(dir, dir, dir))
       self.ca = dir .. "/ca.pem"
@@ -158,7 +165,7 @@ function postgres.start(options)
       write(dir .. "/data/postgresql.conf", table.concat(lines, "\n") .. "\n")
       local up, said = self:ctl("start")
       if up then
-        must(("%screatedb -h %s -p %d -U weir weir"):format(BIN, dir, self.port))
+        self:watch()
         return
       end
       output = said .. self:log()
@@ -167,7 +174,7 @@ function postgres.start(options)
   end)
   if not ok then
     self:stop()
-    error(output, 2)
+    error(err, 2)
   end
   return self
 end
