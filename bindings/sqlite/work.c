@@ -173,7 +173,7 @@ static void fetch(weir_sqlite *c, weir_statement *s, int is_first)
 {
     weir_operation *op = &c->op;
     uint64_t until = clock_ns() + WEIR_SQLITE_BATCH_NS;
-    int rc;
+    int rc, is_readonly;
     if (is_first)
         s->before = sqlite3_total_changes64(c->db);
     for (;;) {
@@ -203,11 +203,12 @@ static void fetch(weir_sqlite *c, weir_statement *s, int is_first)
         reset(s);
         return;
     }
-    if (!sqlite3_stmt_readonly(s->stmt))
-        count(c, s->before);
+    is_readonly = sqlite3_stmt_readonly(s->stmt);
     rc = sqlite3_reset(s->stmt); /* one that was left half-way commits here */
     if (rc != SQLITE_OK)
-        failed(c, rc, 0, 0);
+        failed(c, rc, is_readonly, op->kind == WORK_QUERY);
+    else if (!is_readonly)
+        count(c, s->before);
     sqlite3_clear_bindings(s->stmt);
 }
 
