@@ -1,7 +1,7 @@
 /* sync/cache_index.h - hash table of nodes by their keys, which grows one bucket at a time.
  *
  * Linear hashing with chains: while there are more nodes than buckets, each insertion splits one
- * bucket; while there are far fewer, each removal merges one. So no call ever moves more than
+ * bucket; while there are far fewer, each removal merges two. So no call ever moves more than
  * two chains, a million keys or not, and the buckets in use take a pointer a node. They stand in
  * segments found through a directory. (Litwin, "Linear hashing", 1980; Larson, "Dynamic hash
  * tables", 1988.) The nodes are the caller's memory; their hashes must be those of a keyed hash.
