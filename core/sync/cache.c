@@ -161,6 +161,16 @@ weir_answer weir_cache_look(weir_cache *c, const void *key, size_t length)
     return c->options.early > 0 ? look_early(c, e) : have(e, WEIR_FOUND_FRESH, 0);
 }
 
+weir_load *weir_cache_load(const weir_cache *c, const void *key, size_t length)
+{
+    return weir__load_find(c, hash_of(c, key, length), key, length);
+}
+
+weir_answer weir_cache_look_load(weir_cache *c, const void *key, size_t length)
+{
+    return must_wait(c, weir_cache_load(c, key, length));
+}
+
 weir_answer weir_cache_peek(const weir_cache *c, const void *key, size_t length)
 {
     weir_entry *e = find(c, hash_of(c, key, length), key, length);

@@ -111,6 +111,10 @@ void *weir_cache_data(const weir_cache *c);
 /* What is there for `key`. Counts and marks it; does not wait. O(1), and a hit allocates nothing.
  * For who is going to wait if he must: FULL is counted as his overload. */
 weir_answer weir_cache_look(weir_cache *c, const void *key, size_t length);
+/* The same for who wants a new value, whatever is there: FLIGHT, NOTHING or FULL. */
+weir_answer weir_cache_look_load(weir_cache *c, const void *key, size_t length);
+/* The load of `key` that may store, or NULL. Counts nothing. */
+weir_load *weir_cache_load(const weir_cache *c, const void *key, size_t length);
 /* FRESH or NEGATIVE, without counting, marking, or any side effect; else NOTHING. */
 weir_answer weir_cache_peek(const weir_cache *c, const void *key, size_t length);
 
