@@ -324,6 +324,8 @@ int luaopen_weir_core(lua_State *L)
     lbucket_open(L);
     lreservation_open(L);
     lpool_open(L);
+    lcache_open(L);
+    lbatch_open(L);
     lsimulator_open(L);
     lluv_open(L);
     lapi_open(L);

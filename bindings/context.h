@@ -150,7 +150,14 @@ typedef struct ltask {
 
 /* A task that the library spawned for what many wait for, in no scope of theirs: what it works for
  * learns of its end. Set `work` and `object` when it is spawned; its failure is claimed. */
-typedef enum lwork_kind { LWORK_NONE, LWORK_POOL, LWORK_KINDS } lwork_kind;
+typedef enum lwork_kind {
+    LWORK_NONE,
+    LWORK_POOL,
+    LWORK_LOAD,
+    LWORK_LOADS,
+    LWORK_GROUP,
+    LWORK_KINDS
+} lwork_kind;
 typedef struct lwork {
     /* It has an outcome: results, or one error, from `first` to the top; the task at 1. May change
      * these and gives the state that holds. May raise: then the task fails with that, and this is
@@ -419,6 +426,14 @@ static inline double lbucket_seconds(uint64_t ns)
     return ns == WEIR_FOREVER ? HUGE_VAL : lseconds(ns);
 }
 void lbucket_open(lua_State *L);
+
+/* --- lcache.c, lload.c, lloads.c, lbatch.c, lgroup.c, lflight.c: the rest is in their headers --
+ */
+extern const lwork lload_work, lloads_work, lgroup_work;
+/* Nobody will look how the wait `w` ended, whose coroutine is dead. */
+void lflight_abandon(weir_runtime *rt, weir_waiter *w);
+void lcache_open(lua_State *L);
+void lbatch_open(lua_State *L);
 
 /* --- lpool.c: the rest is in lpool.h ----------------------------------------------------- */
 extern const lwork lpool_work;

@@ -10,7 +10,8 @@
 
 #include "context.h"
 
-static const lwork *const works[LWORK_KINDS] = {NULL, &lpool_work};
+static const lwork *const works[LWORK_KINDS] = {NULL, &lpool_work, &lload_work, &lloads_work,
+                                                &lgroup_work};
 
 /* --- the end ------------------------------------------------------------------------------ */
 
@@ -204,8 +205,10 @@ static void finish_outside(lcontext *ctx, ltask *t)
  * Its scopes are still open; end them from the inside out, each once its children have ended. */
 static void bury(lcontext *ctx, ltask *t)
 {
-    if (!t->buried)
+    if (!t->buried) {
         lpool_abandon(&t->task.wait);
+        lflight_abandon(ctx->rt, &t->task.wait);
+    }
     t->buried = 1;
     for (;;) {
         weir_scope *s = t->task.current;

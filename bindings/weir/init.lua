@@ -5,6 +5,8 @@
 -- Optional modules (weir.http, weir.json ...) are loaded by their own `require`, or on first use
 -- as a field: weir.http.
 local core <const> = require "weir.core"
+local batch <const> = require "weir.batch"
+local cache <const> = require "weir.cache"
 local fanout <const> = require "weir.fanout"
 local keyed <const> = require "weir.keyed"
 local pool <const> = require "weir.pool"
@@ -41,6 +43,8 @@ local weir = {
   keyed = keyed,
   -- data
   pool = pool,
+  cache = cache,
+  batch = batch,
 }
 
 --- Make a waiting function of one that takes a callback as its last argument.

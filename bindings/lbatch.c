@@ -1,0 +1,376 @@
+/* bindings/lbatch.c - weir.batch: asking for one key, its ends, what is seen of it.
+ *
+ * A call puts its key into the group that gathers, or finds it there, and waits for its part of
+ * what the function answers for the group (lgroup.c). Who waits has on the stack: the batch, the
+ * key, its identity, the group. The Lua half reads the options and has load_many.
+ */
+#include <string.h>
+
+#include "lbatch.h"
+
+static const char op[] = "batch";
+
+/* --- the object ------------------------------------------------------------------------------- */
+
+static void free_batch(lobject *o)
+{
+    lbatch *b = (lbatch *)(void *)o;
+    *b->owner = NULL;
+    weir_link_remove(&o->link);
+    weir_batch_fini(&b->batch);
+    weir_alloc(b->ctx->rt, b, b->size, 0);
+}
+
+/* A group that is out keeps the userdata: there are none, unless the process ends in a task. */
+static int batch_gc(lua_State *L)
+{
+    lbatch *b = *(lbatch **)lua_touserdata(L, 1);
+    if (b != NULL && b->batch.gathering == NULL && b->batch.n_queued + b->batch.n_flying == 0)
+        free_batch(&b->object);
+    return 0;
+}
+
+static lbatch *check(lua_State *L, const char *where)
+{
+    lbatch *b = *(lbatch **)lcheck_object(L, 1, LTYPE_BATCH, where);
+    if (b == NULL || b->ctx != lcontext_here(L))
+        lerror_raise(L, "misuse", where, "it belongs to another runtime, or to one that has ended");
+#ifdef WEIR_STRESS
+    assert(weir_batch_validate(&b->batch) == 0);
+#endif
+    return b;
+}
+
+/* core.batch(fn, max, delay, quiet, limit, max_waiting, name, key) -> batch; math.huge for no
+ * bound.
+ */
+static int core_batch(lua_State *L)
+{
+    lcontext *ctx = lcontext_here(L);
+    lua_settop(L, 8);
+    const char *name = lua_tostring(L, 7);
+    weir_batch_options options = {.max = lcheck_count(L, 2, op, "max"),
+                                  .delay = lcheck_seconds(L, 3, op, "delay"),
+                                  .quiet = (uint8_t)lua_toboolean(L, 4),
+                                  .max_flying = UINT32_MAX,
+                                  .max_waiting = UINT32_MAX};
+    if (lua_tonumber(L, 5) != HUGE_VAL)
+        options.max_flying = lcheck_count(L, 5, op, "limit");
+    if (lua_tonumber(L, 6) != HUGE_VAL)
+        options.max_waiting = lcheck_count(L, 6, op, "max_waiting");
+    lbatch **owner = lua_newuserdatauv(L, sizeof *owner, LBATCH_USER - 1);
+    *owner = NULL;
+    lua_pushvalue(L, 1);
+    lua_setiuservalue(L, -2, LBATCH_FN);
+    lua_pushvalue(L, 8);
+    lua_setiuservalue(L, -2, LBATCH_KEY);
+    lcontext_set_type(L, lbox_here(L), LTYPE_BATCH);
+    size_t size = sizeof(lbatch) + (name != NULL ? strlen(name) + 1 : 0);
+    lbatch *b = weir_alloc(ctx->rt, NULL, 0, size);
+    if (b == NULL)
+        return luaL_error(L, "not enough memory");
+    *b = (lbatch){.object = {{NULL, NULL}, free_batch},
+                  .ctx = ctx,
+                  .owner = owner,
+                  .has_key = !lua_isnil(L, 8),
+                  .size = size};
+    if (name != NULL)
+        memcpy(b->name, name, strlen(name) + 1);
+    weir_batch_init(ctx->rt, &b->batch, &lgroup_ops, &options, name != NULL ? b->name : NULL);
+    b->batch.data = b;
+    weir_list_push(&ctx->objects, &b->object.link);
+    *owner = b;
+    return 1;
+}
+
+/* --- failures --------------------------------------------------------------------------------- */
+
+/* Raise for a refusal, or a wait that was closed. The batch is at 1. */
+static int refuse(lua_State *L, const lbatch *b, int rc)
+{
+    if (rc == WEIR_ENOMEM)
+        return luaL_error(L, "not enough memory");
+    if (rc == WEIR_EOVERLOAD)
+        lerror_push(L, "overload", op, "%I are waiting already", (lua_Integer)b->batch.n_unflushed);
+    else
+        lerror_push(L, "closed", op, "closed");
+    lua_pushstring(L, b->batch.name);
+    lua_setfield(L, -2, "name");
+    if (rc == WEIR_EOVERLOAD) {
+        lua_pushnumber(L, lseconds(weir_batch_retry_after(&b->batch)));
+        lua_setfield(L, -2, "retry_after");
+    } else {
+        lua_getiuservalue(L, 1, LBATCH_REASON);
+        lua_setfield(L, -2, "reason");
+    }
+    return lua_error(L);
+}
+
+static int raise(lua_State *L, lcontext *ctx)
+{
+    const lbatch *b = *(lbatch **)lua_touserdata(L, 1);
+    if (b != NULL && ltask_current(ctx)->task.wait.status == WEIR_CLOSED)
+        return refuse(L, b, WEIR_ECLOSED);
+    lwait_outcome(L, ctx);
+    return 0;
+}
+
+/* --- asking ----------------------------------------------------------------------------------- */
+
+static void check_key(lua_State *L, int index, const char *what, const char *expected)
+{
+    if (lua_isnoneornil(L, index) || lua_compare(L, index, index, LUA_OPEQ) == 0)
+        lcheck_fail(L, op, what, expected, index);
+}
+
+/* Push the identity of the key at `key`. */
+static void push_identity(lua_State *L, const lbatch *b, int key)
+{
+    if (!b->has_key) {
+        lua_pushvalue(L, key);
+        return;
+    }
+    lua_getiuservalue(L, 1, LBATCH_KEY);
+    lua_pushvalue(L, key);
+    lua_call(L, 1, 1);
+    check_key(L, -1, "key", "a function that returns a value other than nil and NaN");
+}
+
+/* The request for the key at `key`, which joins a group: pushes its identity, then the group. */
+static lrequest *ask(lua_State *L, lbatch *b, int key)
+{
+    lrequest *r = NULL;
+    push_identity(L, b, key);
+    int id = lua_gettop(L), rc = WEIR_ECLOSED;
+    if (b->batch.closed || b->batch.draining)
+        refuse(L, b, rc);
+    lgroup_push(L, b);
+    r = lgroup_find(L, id + 1, id);
+    if (r != NULL) {
+        weir_batch_joined(&b->batch, &r->request);
+        return r;
+    }
+    rc = lgroup_add(L, b, id + 1, key, id, &r);
+    if (rc != 0)
+        refuse(L, b, rc);
+    return r;
+}
+
+static int landed(lua_State *L, int status, lua_KContext kctx)
+{
+    lrequest *r = (lrequest *)kctx;
+    lcontext *ctx = lcontext_here(L);
+    const weir_waiter *w = &ltask_current(ctx)->task.wait;
+    (void)status;
+    if (w->status != WEIR_GRANTED && w->status != WEIR_FAILED)
+        return raise(L, ctx);
+    weir_flight *f = &r->request.flight;
+    int is_value = f->state == WEIR_FLIGHT_LANDED;
+    intptr_t part = f->value;
+    lflight_leave(ctx, f);
+    lgroup_push_task(L, 4);
+    if (lua_isnil(L, 5)) {
+        lflight_push_refusal(L, op, part);
+        return lua_error(L);
+    }
+    lflight_push(L, 5, (uint32_t)part);
+    return is_value ? 1 : lflight_raise(L, 5);
+}
+
+/* batch(key) -> the value that the function gives for it. */
+static int batch_call(lua_State *L)
+{
+    lbatch *b = check(L, op);
+    lua_settop(L, 2);
+    check_key(L, 2, "key", "a value other than nil and NaN");
+    ltask *t = lwait_enter(L, b->ctx, op);
+    if (lwait_spend(L, t))
+        return lwait_again(L, t, op, batch_call);
+    lrequest *r = ask(L, b, 2); /* 3 the identity, 4 the group */
+    weir_flight_wait(b->ctx->rt, &r->request.flight, &t->task.wait, WEIR_FOREVER);
+    return lwait_park(L, t, landed, (lua_KContext)r);
+}
+
+/* --- many ------------------------------------------------------------------------------------- */
+
+static const lflights_ops many_ops = {raise, lgroup_push_task};
+
+/* Protected: batch, keys, set, n. */
+static int ask_all(lua_State *L)
+{
+    lbatch *b = *(lbatch **)lua_touserdata(L, 1);
+    uint32_t n = (uint32_t)lua_tointeger(L, 4);
+    for (uint32_t i = 1; i <= n; i++) {
+        lua_settop(L, 4);
+        lua_rawgeti(L, 2, i);
+        lrequest *r = ask(L, b, 5);
+        lflights_add(L, 3, &r->request.flight, i);
+    }
+    return 0;
+}
+
+/* core.batch_many(batch, keys, collect) -> set to wait for. Does not wait. */
+static int core_batch_many(lua_State *L)
+{
+    lbatch *b = check(L, "batch:load_many");
+    uint32_t n = lflights_check_keys(L, 2, "batch:load_many");
+    for (uint32_t i = 1; i <= n; i++) {
+        lua_rawgeti(L, 2, i);
+        check_key(L, -1, "key", "a value other than nil and NaN");
+        lua_pop(L, 1);
+    }
+    ltask *t = lwait_enter(L, b->ctx, "batch:load_many");
+    if (lwait_spend(L, t))
+        return lwait_again(L, t, "batch:load_many", core_batch_many);
+    lflights_push(L, b->ctx, n, lua_toboolean(L, 3), &many_ops);
+    lua_replace(L, 3);
+    lua_settop(L, 3);
+    lua_pushcfunction(L, ask_all);
+    for (int i = 1; i <= 3; i++)
+        lua_pushvalue(L, i);
+    lua_pushinteger(L, n);
+    if (lua_pcall(L, 4, 0, 0) != LUA_OK) {
+        lflights_leave(L, 3);
+        return lua_error(L);
+    }
+    return 1;
+}
+
+/* --- ends ------------------------------------------------------------------------------------- */
+
+/* batch:flush(): do not wait for more. */
+static int batch_flush(lua_State *L)
+{
+    weir_batch_flush(&check(L, "batch:flush")->batch);
+    return 0;
+}
+
+/* batch:close([reason]): who waits for what has not been flushed, and who comes, gets `closed`. */
+static int batch_close(lua_State *L)
+{
+    lbatch *b = check(L, "batch:close");
+    lua_settop(L, 2);
+    if (!b->batch.closed)
+        lua_setiuservalue(L, 1, LBATCH_REASON);
+    weir_batch_close(&b->batch);
+    return 0;
+}
+
+static int drained(lua_State *L, int status, lua_KContext kctx)
+{
+    (void)status;
+    (void)kctx;
+    lwait_outcome(L, lcontext_here(L));
+    return 0;
+}
+
+/* batch:drain([timeout]): refuses new keys, flushes what has gathered, waits until all is answered.
+ */
+static int batch_drain(lua_State *L)
+{
+    static const char where[] = "batch:drain";
+    lbatch *b = check(L, where);
+    uint64_t timeout = lcheck_only_timeout(L, 2, where);
+    ltask *t = lwait_enter(L, b->ctx, where);
+    weir_batch_drain(&b->batch, &t->task.wait, weir_after(b->ctx->rt, timeout));
+    return lwait_park(L, t, drained, 0);
+}
+
+/* --- what is seen ----------------------------------------------------------------------------- */
+
+static void set_count(lua_State *L, const char *name, uint64_t value)
+{
+    lua_pushinteger(L, (lua_Integer)value);
+    lua_setfield(L, -2, name);
+}
+
+/* {count=, mean=, max=, p50= ...} of requests in a group, not of seconds. */
+static void push_sizes(lua_State *L, const weir_histogram *h)
+{
+    lua_createtable(L, 0, 3);
+    set_count(L, "count", h->count);
+    lua_pushnumber(L, h->count > 0 ? (double)h->sum / (double)h->count : 0);
+    lua_setfield(L, -2, "mean");
+    set_count(L, "max", h->max);
+}
+
+/* batch:stats() -> a snapshot */
+static int batch_stats(lua_State *L)
+{
+    const weir_batch *b = &check(L, "batch:stats")->batch;
+    const weir_batch_stats *s = &b->stats;
+    const struct {
+        const char *name;
+        uint64_t value;
+    } counts[] = {
+        {"waiting", b->n_unflushed}, {"queued", b->n_queued},   {"flying", b->n_flying},
+        {"requests", s->requests},   {"joined", s->joined},     {"dropped", s->dropped},
+        {"groups", s->groups},       {"by_size", s->by_size},   {"by_delay", s->by_delay},
+        {"by_quiet", s->by_quiet},   {"by_flush", s->by_flush}, {"failures", s->failures}};
+    lua_createtable(L, 0, 17);
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
+        set_count(L, counts[i].name, counts[i].value);
+    lua_pushstring(L, b->name);
+    lua_setfield(L, -2, "name");
+    lua_createtable(L, 0, 4);
+    set_count(L, "timeout", s->timeouts);
+    set_count(L, "cancelled", s->cancels);
+    set_count(L, "closed", s->closes);
+    set_count(L, "overload", s->overload);
+    lua_setfield(L, -2, "rejects");
+    lsem_push_histogram(L, &s->wait);
+    lua_setfield(L, -2, "wait");
+    lsem_push_histogram(L, &s->flight);
+    lua_setfield(L, -2, "flight");
+    push_sizes(L, &s->size);
+    lua_setfield(L, -2, "size");
+    return 1;
+}
+
+static int batch_index(lua_State *L)
+{
+    if (lcontext_push_method(L) != LUA_TNIL)
+        return 1;
+    const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
+    const weir_batch *b = &check(L, op)->batch;
+    if (strcmp(key, "waiting") == 0)
+        lua_pushinteger(L, b->n_unflushed);
+    else if (strcmp(key, "flying") == 0)
+        lua_pushinteger(L, b->n_flying);
+    else if (strcmp(key, "name") == 0)
+        lua_pushstring(L, b->name);
+    else
+        return lerror_raise(L, "misuse", op, "no field '%s'", key);
+    return 1;
+}
+
+static int batch_tostring(lua_State *L)
+{
+    lbatch *b = *(lbatch **)lcheck_object(L, 1, LTYPE_BATCH, op);
+    if (b == NULL)
+        lua_pushliteral(L, "weir.batch (ended)");
+    else
+        lua_pushfstring(L, "weir.batch %s(%I waiting, %I groups flying)",
+                        b->batch.name != NULL ? b->batch.name : "",
+                        (lua_Integer)b->batch.n_unflushed, (lua_Integer)b->batch.n_flying);
+    return 1;
+}
+
+static const luaL_Reg functions[] = {
+    {"batch", core_batch}, {"batch_many", core_batch_many}, {NULL, NULL}};
+static const luaL_Reg methods[] = {{"flush", batch_flush},
+                                   {"close", batch_close},
+                                   {"drain", batch_drain},
+                                   {"stats", batch_stats},
+                                   {NULL, NULL}};
+static const luaL_Reg meta[] = {{"__call", batch_call},
+                                {"__index", batch_index},
+                                {"__tostring", batch_tostring},
+                                {"__gc", batch_gc},
+                                {NULL, NULL}};
+
+void lbatch_open(lua_State *L)
+{
+    lcontext_set_functions(L, functions);
+    lcontext_new_type(L, LTYPE_BATCH, methods, meta);
+}

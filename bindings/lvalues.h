@@ -1,0 +1,40 @@
+/* bindings/lvalues.h - Lua values that the core refers to by a number.
+ *
+ * A handle is an intptr_t: nil, false and true are numbers of their own, everything else has a
+ * slot of a table that the owner's userdata keeps. The table is one of tables of LVALUES_CHUNK
+ * slots each, so that it grows without being copied and the collector visits it in small steps,
+ * and again only where something changed.
+ * lvalues_drop touches no Lua, so it may be called from wherever the core lets a value go; what it
+ * left in its slot is taken out by the next lvalues_sweep, or by the value that gets the slot.
+ * Invariant: free[0 .. n_free) are the slots without a value, the last `dirty` of them not yet
+ * emptied; there is room in `free` for all n.
+ */
+#ifndef WEIR_BINDINGS_LVALUES_H
+#define WEIR_BINDINGS_LVALUES_H
+#include "context.h"
+
+#define LVALUES_CHUNK 256
+
+enum { LVALUE_TRUE = -2, LVALUE_FALSE = -1, LVALUE_NIL = 0 }; /* handles without a slot */
+
+typedef struct lvalues {
+    uint32_t *free; /* stack */
+    uint32_t n, n_free, cap, dirty;
+} lvalues;
+
+/* Push the table; the owner keeps it as a user value. */
+void lvalues_push_table(lua_State *L);
+/* See to it that the next lvalues_put succeeds. `table` is absolute. Raises. */
+void lvalues_reserve(lua_State *L, weir_runtime *rt, lvalues *v, int table);
+/* A handle for the value at `index`; `slotted`: with a slot of its own whatever it is. */
+intptr_t lvalues_put(lua_State *L, lvalues *v, int table, int index, int slotted);
+/* Push the value of `handle`; what it needs of the stack is left below it: one value, or three. */
+void lvalues_push(lua_State *L, int table, intptr_t handle);
+/* The handle is not used any more. */
+void lvalues_drop(lvalues *v, intptr_t handle);
+/* Empty the slots of what was dropped. */
+void lvalues_sweep(lua_State *L, lvalues *v, int table);
+/* Nothing has a slot any more: begin anew, with another table. */
+void lvalues_reset(weir_runtime *rt, lvalues *v);
+
+#endif
