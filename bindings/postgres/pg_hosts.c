@@ -118,8 +118,7 @@ const char *weir__pg_find_hosts(weir_pg *c, char *text, size_t size)
                   value_of(options, "port")) != 0)
         problem = "";
     each = strtol(value_of(options, "connect_timeout"), NULL, 10);
-    d->each =
-        each <= 0 ? WEIR_FOREVER : (uint64_t)(each < 2 ? 2 : each) * WEIR_SECOND; /* as libpq */
+    d->each = each <= 0 ? WEIR_FOREVER : (uint64_t)each * WEIR_SECOND;
     set_gss(d, options);
     PQconninfoFree(options);
     return problem;

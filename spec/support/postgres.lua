@@ -88,6 +88,17 @@ function server:restart(mode)
   if not ok then error("no restart: " .. output .. self:log(), 2) end
 end
 
+--- Stop all its processes where they are, or one; and let them go on. Who connects meanwhile gets no answer.
+function server:pause(pid)
+  must(as_user(pid and ("kill -STOP %d"):format(pid)
+    or ("kill -STOP $(head -1 %s/data/postmaster.pid)"):format(self.dir)))
+end
+
+function server:resume(pid)
+  must(as_user(pid and ("kill -CONT %d"):format(pid)
+    or ("kill -CONT $(head -1 %s/data/postmaster.pid)"):format(self.dir)))
+end
+
 --- End it and remove its folder.
 function server:stop()
   if not self.dir then return end
