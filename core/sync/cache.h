@@ -10,6 +10,21 @@
 #include "cache_index.h"
 
 enum {
+#ifdef WEIR_STRESS
+    WEIR_CACHE_SLICE = 3,
+    WEIR_CACHE_REAP = 1,
+    WEIR_CACHE_HAND = 4,
+    WEIR_CACHE_TAGS = 3,
+#else
+    WEIR_CACHE_SLICE = 512, /* of what a clear dropped: freed at once, and each time all is quiet */
+    WEIR_CACHE_REAP = 8,    /* and with each insertion */
+    WEIR_CACHE_HAND = 256,  /* entries that the hand spares in a row */
+    WEIR_CACHE_TAGS = 1000, /* deleted ones that are remembered while loads are out */
+#endif
+    WEIR_CACHE_SWEEP = 2 /* entries looked at with each insertion, whether they have expired */
+};
+
+enum {
     WEIR_ENTRY_VISITED = 1,  /* hit since the hand came by */
     WEIR_ENTRY_NEGATIVE = 2, /* a failure, or nothing */
     WEIR_ENTRY_RESTING = 4   /* its refresh failed: not again before retry_at */
@@ -119,10 +134,9 @@ void weir__entry_remove(weir_cache *c, weir_entry *e);
 void weir__cache_trim(weir_cache *c, const weir_entry *keep);
 /* Drop a few that have expired, free a few that are doomed: what each insertion does for memory. */
 void weir__cache_tend(weir_cache *c);
-/* Free up to `n` of the doomed; if some are left, all the others when it is quiet. */
+/* Free up to `n` of the doomed; if some are left, the others when it is quiet. */
 void weir__cache_reap(weir_cache *c, uint32_t n);
 void weir__cache_quiet(weir_runtime *rt, weir_quiet *q);
-#define WEIR_CACHE_SLICE 512 /* entries freed at once */
 
 /* cache_tag.c */
 uint64_t weir__tag_cost(const weir_tag *t);

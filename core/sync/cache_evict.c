@@ -4,17 +4,13 @@
  * came by, and evicts the first that was not. A hit sets one flag and moves nothing, and what is
  * asked for once, a scan, leaves before what is asked for again. (Zhang et al., "SIEVE is simpler
  * than LRU", NSDI 2024.) Two additions: what has expired goes whatever its flag, and the hand
- * spares at most HAND_STEPS in a row: no eviction is a walk over a million.
+ * spares at most WEIR_CACHE_HAND in a row: no eviction is a walk over a million.
  *
  * A second hand drops what has expired, two entries looked at for each one inserted: so what
  * nobody asks for any more is found although nothing has to go. What a clear lets go of is
  * `doomed`: it counts as memory until it is freed, which is done before anything is evicted.
  */
 #include "cache.h"
-
-#define HAND_STEPS 256
-#define SWEEP_STEPS 2
-#define REAP_STEPS 8
 
 /* --- the end of an entry -----------------------------------------------------------------------
  */
@@ -78,7 +74,7 @@ static weir_entry *choose(weir_cache *c, const weir_entry *keep)
         pass(c, &e->link, keep);
         if (e == keep)
             continue;
-        if (!(e->flags & WEIR_ENTRY_VISITED) || is_over(c, e) || steps >= HAND_STEPS)
+        if (!(e->flags & WEIR_ENTRY_VISITED) || is_over(c, e) || steps >= WEIR_CACHE_HAND)
             return e;
         e->flags &= (uint8_t)~WEIR_ENTRY_VISITED;
     }
@@ -101,7 +97,7 @@ void weir__cache_trim(weir_cache *c, const weir_entry *keep)
 
 static void sweep(weir_cache *c)
 {
-    for (int i = 0; i < SWEEP_STEPS && c->entries.n > 0; i++) {
+    for (int i = 0; i < WEIR_CACHE_SWEEP && c->entries.n > 0; i++) {
         weir_entry *e = weir__entry_at(c->sweep != NULL ? c->sweep : weir_list_first(&c->order));
         c->sweep = behind(c, &e->link);
         if (is_over(c, e)) {
@@ -115,7 +111,7 @@ void weir__cache_tend(weir_cache *c)
 {
     sweep(c);
     if (!weir_list_is_empty(&c->doomed))
-        weir__cache_reap(c, REAP_STEPS);
+        weir__cache_reap(c, WEIR_CACHE_REAP);
 }
 
 /* --- what is doomed ------------------------------------------------------------------------------

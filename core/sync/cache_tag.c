@@ -4,16 +4,10 @@
  * the tag's list. Deleting a tag deletes its entries and discards its loads; and a load that
  * began before and says only later that it has the tag must store nothing either. So while loads
  * are out a deleted tag is remembered with its number, until every load then out has ended. Past
- * REMEMBERED of them (or without memory for one) the number alone is kept, and a load from before
- * it that gets any tag is discarded: too much is forgotten then, never too little.
+ * WEIR_CACHE_TAGS of them (or without memory for one) the number alone is kept, and a load from
+ * before it that gets any tag is discarded: too much is forgotten then, never too little.
  */
 #include "cache.h"
-
-#ifdef WEIR_STRESS
-#define REMEMBERED 4
-#else
-#define REMEMBERED 1000
-#endif
 
 uint64_t weir__tag_cost(const weir_tag *t)
 {
@@ -212,16 +206,21 @@ static void forget(weir_cache *c, weir_tag *t)
     free_unused(c, t);
 }
 
-void weir__tags_forget(weir_cache *c)
+static void forget_until(weir_cache *c, uint64_t number)
 {
-    weir_link *oldest = weir_list_first(&c->loads), *k;
-    uint64_t begun = oldest == NULL ? UINT64_MAX : weir_container(oldest, weir_load, link)->begun;
+    weir_link *k;
     while ((k = weir_list_first(&c->deleted_tags)) != NULL) {
         weir_tag *t = weir_container(k, weir_tag, link);
-        if (t->deleted > begun)
+        if (t->deleted > number)
             break;
         forget(c, t);
     }
+}
+
+void weir__tags_forget(weir_cache *c)
+{
+    weir_link *oldest = weir_list_first(&c->loads);
+    forget_until(c, oldest == NULL ? UINT64_MAX : weir_container(oldest, weir_load, link)->begun);
 }
 
 /* Loads are out: whichever of them turns out to have `tag` is not to store. */
@@ -230,6 +229,7 @@ static void remember(weir_cache *c, uint32_t hash, const void *tag, size_t n)
     weir_tag *t = tag_find(c, hash, tag, n);
     if (t == NULL && (t = tag_new(c, hash, tag, n)) == NULL) {
         c->forgotten = c->tag_deletions;
+        forget_until(c, c->forgotten);
         return;
     }
     if (weir_link_is_linked(&t->link))
@@ -238,10 +238,10 @@ static void remember(weir_cache *c, uint32_t hash, const void *tag, size_t n)
         c->n_deleted_tags++;
     t->deleted = c->tag_deletions;
     weir_list_push(&c->deleted_tags, &t->link);
-    if (c->n_deleted_tags > REMEMBERED) {
-        weir_tag *oldest = weir_container(weir_list_first(&c->deleted_tags), weir_tag, link);
-        c->forgotten = oldest->deleted;
-        forget(c, oldest);
+    if (c->n_deleted_tags > WEIR_CACHE_TAGS) {
+        weir_link *oldest = weir_list_first(&c->deleted_tags);
+        c->forgotten = weir_container(oldest, weir_tag, link)->deleted;
+        forget_until(c, c->forgotten);
     }
 }
 

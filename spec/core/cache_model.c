@@ -1,0 +1,665 @@
+/* cache_model.c - the reference model of the cache; see cache_model.h. */
+#include "cache_model.h"
+
+#include "sync/cache.h"
+
+void model_init(model *m, const weir_cache_options *options)
+{
+    *m = (model){.options = *options, .hand = -1, .sweep = -1};
+}
+
+/* --- memory ---------------------------------------------------------------------------------- */
+
+static uint64_t malloced(size_t n)
+{
+    uint64_t size = 32;
+    while (size < n + 8)
+        size += 16;
+    return size;
+}
+
+static uint64_t tag_bytes(const model *m, int tag)
+{
+    return malloced(sizeof(weir_tag) + m->tag_length[tag]) + 8;
+}
+
+static uint64_t entry_bytes(const model *m, int key, size_t size)
+{
+    return malloced(sizeof(weir_entry) + m->key_length[key]) + 8 + size;
+}
+
+static uint64_t links_bytes(unsigned tags)
+{
+    return (uint64_t)__builtin_popcount(tags) * malloced(sizeof(weir_tag_link));
+}
+
+/* Of all that is alive, or of what was doomed in one epoch: the tags count once. */
+static uint64_t bytes_of(const model *m, const model_entry *list, int n, unsigned epoch)
+{
+    uint64_t bytes = 0;
+    unsigned tags = 0;
+    for (int i = 0; i < n; i++) {
+        if (list[i].epoch != epoch)
+            continue;
+        bytes += entry_bytes(m, list[i].key, list[i].size) + links_bytes(list[i].tags);
+        tags |= list[i].tags;
+    }
+    for (int t = 0; t < TAGS; t++)
+        if (tags & 1u << t)
+            bytes += tag_bytes(m, t);
+    return bytes;
+}
+
+uint64_t model_bytes(const model *m)
+{
+    uint64_t bytes = bytes_of(m, m->entry, m->n, m->epoch);
+    for (unsigned epoch = 0; epoch <= m->epoch; epoch++)
+        bytes += bytes_of(m, m->doomed, m->n_doomed, epoch);
+    return bytes;
+}
+
+/* --- entries --------------------------------------------------------------------------------- */
+
+static int place_of(const model *m, int key)
+{
+    for (int i = 0; i < m->n; i++)
+        if (m->entry[i].key == key)
+            return i;
+    return -1;
+}
+
+const model_entry *model_find(const model *m, int key)
+{
+    int i = place_of(m, key);
+    return i < 0 ? NULL : &m->entry[i];
+}
+
+static int next_key(const model *m, int i)
+{
+    return i + 1 < m->n ? m->entry[i + 1].key : -1;
+}
+
+static uint64_t sum(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+static uint64_t end_of(const model *m, const model_entry *e)
+{
+    uint64_t longer = m->options.stale;
+    if (longer < m->options.stale_if_error)
+        longer = m->options.stale_if_error;
+    return e->negative ? e->expires : sum(e->expires, longer);
+}
+
+/* Out of the order; the value is the caller's to drop. */
+static model_entry cut(model *m, int i)
+{
+    model_entry e = m->entry[i];
+    if (m->hand == e.key)
+        m->hand = next_key(m, i);
+    if (m->sweep == e.key)
+        m->sweep = next_key(m, i);
+    memmove(m->entry + i, m->entry + i + 1, sizeof e * (size_t)(m->n - i - 1));
+    m->n--;
+    return e;
+}
+
+static void remove_entry(model *m, int i, uint64_t *counter)
+{
+    if (counter != NULL)
+        ++*counter;
+    m->dropped[cut(m, i).value]++;
+}
+
+static void reap(model *m, int n)
+{
+    for (; n > 0 && m->n_doomed > 0; n--) {
+        m->dropped[m->doomed[0].value]++;
+        memmove(m->doomed, m->doomed + 1, sizeof *m->doomed * (size_t)--m->n_doomed);
+    }
+}
+
+void model_quiet(model *m)
+{
+    reap(m, WEIR_CACHE_SLICE);
+}
+
+/* The key whose turn it is to go, or -1. */
+static int victim(model *m, int keep)
+{
+    if (m->n == 0 || (m->n == 1 && m->entry[0].key == keep))
+        return -1;
+    for (int spared = 0;;) {
+        int i = m->hand < 0 ? 0 : place_of(m, m->hand);
+        model_entry *e = &m->entry[i];
+        m->hand = next_key(m, i);
+        if (m->hand == keep && keep >= 0)
+            m->hand = next_key(m, i + 1);
+        if (e->key == keep) {
+            spared++;
+            continue;
+        }
+        if (!e->visited || m->now >= end_of(m, e) || ++spared >= WEIR_CACHE_HAND)
+            return e->key;
+        e->visited = 0;
+    }
+}
+
+static void trim(model *m, int keep)
+{
+    while ((uint32_t)m->n > m->options.max || model_bytes(m) > m->options.max_bytes) {
+        if (model_bytes(m) > m->options.max_bytes && m->n_doomed > 0) {
+            reap(m, 1);
+            continue;
+        }
+        int key = victim(m, keep);
+        if (key < 0)
+            return;
+        int i = place_of(m, key);
+        remove_entry(m, i,
+                     m->now >= end_of(m, &m->entry[i]) ? &m->stats.expired : &m->stats.evicted);
+    }
+}
+
+static void tend(model *m)
+{
+    for (int k = 0; k < WEIR_CACHE_SWEEP && m->n > 0; k++) {
+        int i = m->sweep < 0 ? 0 : place_of(m, m->sweep);
+        m->sweep = next_key(m, i);
+        if (m->now >= end_of(m, &m->entry[i]))
+            remove_entry(m, i, &m->stats.expired);
+    }
+    reap(m, WEIR_CACHE_REAP);
+}
+
+/* --- loads and their flights -------------------------------------------------------------------
+ */
+
+int model_load_of(const model *m, int key)
+{
+    for (int i = 0; i < LOADS; i++)
+        if (m->load[i].used && m->load[i].indexed && m->load[i].key == key)
+            return i;
+    return -1;
+}
+
+/* Deleted tags that no load need know of any more. */
+static void forget(model *m)
+{
+    uint64_t oldest = UINT64_MAX;
+    for (int i = 0; i < LOADS; i++)
+        if (m->load[i].used && m->load[i].indexed && m->load[i].begun < oldest)
+            oldest = m->load[i].begun;
+    while (m->n_deleted > 0 && m->deleted[0].number <= oldest)
+        memmove(m->deleted, m->deleted + 1, sizeof *m->deleted * (size_t)--m->n_deleted);
+}
+
+static void take_out(model *m, model_load *l)
+{
+    l->indexed = 0;
+    l->number = ++m->counter;
+    l->tags = 0;
+    forget(m);
+}
+
+static void stop_if_unwanted(model *m, model_load *l)
+{
+    if (l->state != WEIR_FLIGHT_FLYING || l->interested > 0 || l->lasting)
+        return;
+    l->state = WEIR_FLIGHT_ABANDONED;
+    if (l->indexed) {
+        m->stats.abandoned++;
+        take_out(m, l);
+    }
+}
+
+static void free_if_done(model_load *l)
+{
+    if (l->ended && l->interested == 0)
+        l->used = 0;
+}
+
+static void discard(model *m, model_load *l)
+{
+    m->stats.discarded++;
+    take_out(m, l);
+    l->lasting = 0;
+    stop_if_unwanted(m, l);
+}
+
+static void discard_key(model *m, int key)
+{
+    int i = model_load_of(m, key);
+    if (i >= 0)
+        discard(m, &m->load[i]);
+}
+
+void model_leave(model *m, int load)
+{
+    model_load *l = &m->load[load];
+    l->interested--;
+    stop_if_unwanted(m, l);
+    free_if_done(l);
+}
+
+static void settle(model *m, int wait, weir_status status)
+{
+    m->wait[wait].status = status;
+    m->ready[m->n_ready++] = wait;
+}
+
+void model_wait_for(model *m, int wait, int load, uint64_t deadline)
+{
+    model_load *l = &m->load[load];
+    m->wait[wait] = (model_wait){WEIR_PENDING, load, deadline, ++m->counter};
+    l->interested++;
+    if (l->state != WEIR_FLIGHT_FLYING) {
+        settle(m, wait, l->state == WEIR_FLIGHT_LANDED ? WEIR_GRANTED : WEIR_FAILED);
+        return;
+    }
+    l->waiters[l->n_waiters++] = wait;
+    m->waiting++;
+}
+
+void model_land(model *m, int load, weir_flight_state state, intptr_t value)
+{
+    model_load *l = &m->load[load];
+    l->ended = 1;
+    l->value = value;
+    if (l->state == WEIR_FLIGHT_FLYING) {
+        l->state = state;
+        m->landed++;
+        if (l->indexed)
+            take_out(m, l);
+        for (int i = 0; i < l->n_waiters; i++) {
+            m->waiting--;
+            settle(m, l->waiters[i], state == WEIR_FLIGHT_LANDED ? WEIR_GRANTED : WEIR_FAILED);
+        }
+        l->n_waiters = 0;
+    }
+    free_if_done(l);
+}
+
+int model_give_up(model *m, int wait, weir_status status)
+{
+    model_wait *w = &m->wait[wait];
+    model_load *l = &m->load[w->load];
+    if (w->status == WEIR_GRANTED && status == WEIR_CANCELED) {
+        w->status = WEIR_CANCELED;
+        model_leave(m, w->load);
+        return 1;
+    }
+    if (w->status != WEIR_PENDING)
+        return 0;
+    int at = 0;
+    while (l->waiters[at] != wait)
+        at++;
+    memmove(l->waiters + at, l->waiters + at + 1, sizeof(int) * (size_t)(--l->n_waiters - at));
+    m->waiting--;
+    m->stats.timeouts += status == WEIR_TIMEOUT;
+    m->stats.cancels += status == WEIR_CANCELED;
+    m->stats.closes += status == WEIR_CLOSED;
+    model_leave(m, w->load);
+    settle(m, wait, status);
+    return 1;
+}
+
+void model_timeouts(model *m)
+{
+    for (;;) {
+        int first = -1;
+        for (int i = 0; i < WAITS; i++) {
+            const model_wait *w = &m->wait[i], *f = first < 0 ? NULL : &m->wait[first];
+            if (w->status == WEIR_PENDING && w->deadline <= m->now &&
+                (f == NULL || w->deadline < f->deadline ||
+                 (w->deadline == f->deadline && w->order < f->order)))
+                first = i;
+        }
+        if (first < 0)
+            return;
+        model_give_up(m, first, WEIR_TIMEOUT);
+    }
+}
+
+/* --- look-ups ----------------------------------------------------------------------------------
+ */
+
+static model_answer must_wait(model *m, int load)
+{
+    if (m->waiting >= m->options.max_waiting) {
+        m->stats.overload++;
+        return (model_answer){WEIR_FOUND_FULL, 0, 0, load};
+    }
+    m->stats.misses++;
+    m->stats.joined += load >= 0;
+    return (model_answer){load >= 0 ? WEIR_FOUND_FLIGHT : WEIR_FOUND_NOTHING, 0, 0, load};
+}
+
+model_answer model_look(model *m, int key)
+{
+    int i = place_of(m, key), load = model_load_of(m, key);
+    if (i >= 0 && m->now >= end_of(m, &m->entry[i])) {
+        remove_entry(m, i, &m->stats.expired);
+        i = -1;
+    }
+    if (i < 0)
+        return must_wait(m, load);
+    model_entry *e = &m->entry[i];
+    if (m->now < e->expires) {
+        e->visited = 1;
+        ++*(e->negative ? &m->stats.negative : &m->stats.hits);
+        return (model_answer){e->negative ? WEIR_FOUND_NEGATIVE : WEIR_FOUND_FRESH, 0, e->value,
+                              -1};
+    }
+    int rests = e->rests && m->now < e->retry_at;
+    if (!rests && m->now >= sum(e->expires, m->options.stale))
+        return must_wait(m, load);
+    e->visited = 1;
+    m->stats.stale++;
+    return (model_answer){WEIR_FOUND_STALE, !rests && load < 0, e->value, -1};
+}
+
+model_answer model_peek(const model *m, int key)
+{
+    const model_entry *e = model_find(m, key);
+    if (e == NULL || m->now >= e->expires)
+        return (model_answer){WEIR_FOUND_NOTHING, 0, 0, -1};
+    return (model_answer){e->negative ? WEIR_FOUND_NEGATIVE : WEIR_FOUND_FRESH, 0, e->value, -1};
+}
+
+/* --- what changes it ----------------------------------------------------------------------------
+ */
+
+int model_begin(model *m, int key, int behind)
+{
+    int i = 0;
+    if (m->closed)
+        return -1;
+    tend(m);
+    if (m->memory_is_short)
+        return -1;
+    while (m->load[i].used)
+        i++;
+    m->load[i] = (model_load){.used = 1,
+                              .key = key,
+                              .indexed = 1,
+                              .behind = behind,
+                              .lasting = behind,
+                              .since = m->now,
+                              .number = ++m->counter,
+                              .begun = m->tag_deletions};
+    m->stats.loads++;
+    m->stats.refreshes += (unsigned)behind;
+    return i;
+}
+
+/* Into its place, or behind all others. */
+static void put(model *m, model_entry e)
+{
+    int i = place_of(m, e.key);
+    e.epoch = m->epoch;
+    if (i >= 0) {
+        m->dropped[m->entry[i].value]++;
+        m->entry[i] = e;
+    } else {
+        m->entry[m->n++] = e;
+    }
+    trim(m, e.key);
+    tend(m);
+}
+
+static void put_nothing(model *m, int key, int value, uint64_t *counter)
+{
+    int i = place_of(m, key);
+    if (i >= 0)
+        remove_entry(m, i, counter);
+    m->dropped[value]++;
+}
+
+static uint64_t later(const model *m, uint64_t ns)
+{
+    return ns >= UINT64_MAX - m->now ? UINT64_MAX : m->now + ns;
+}
+
+int model_store(model *m, int load, int value, size_t size, uint64_t ttl, int negative)
+{
+    model_load *l = &m->load[load];
+    const model_entry *old = model_find(m, l->key);
+    if (!l->indexed) {
+        m->dropped[value]++;
+        return 0;
+    }
+    model_entry e = {.key = l->key,
+                     .value = value,
+                     .size = size,
+                     .expires = later(m, ttl),
+                     .negative = negative,
+                     .visited = old != NULL && old->visited,
+                     .tags = l->tags,
+                     .epoch = 7};
+    memcpy(e.tagged, l->tagged, sizeof e.tagged);
+    for (int t = 0; t < TAGS; t++)
+        if (old != NULL && old->tags & 1u << t) {
+            e.tags |= 1u << t;
+            e.tagged[t] = old->tagged[t];
+        }
+    int is_over = bytes_of(m, &e, 1, 7) > m->options.max_bytes;
+    take_out(m, l);
+    if (ttl == 0 || is_over || (old == NULL && m->memory_is_short)) {
+        put_nothing(m, l->key, value, is_over ? &m->stats.evicted : &m->stats.deleted);
+        return 0;
+    }
+    put(m, e);
+    return 1;
+}
+
+int model_failed(model *m, int load, int *value)
+{
+    model_load *l = &m->load[load];
+    int i = place_of(m, l->key);
+    m->stats.failures++;
+    m->stats.refresh_failures += (unsigned)l->behind;
+    if (!l->indexed || i < 0 || m->entry[i].negative || m->now >= end_of(m, &m->entry[i]))
+        return 0;
+    take_out(m, l);
+    if (m->options.negative_ttl > 0) {
+        m->entry[i].rests = 1;
+        m->entry[i].retry_at = later(m, m->options.negative_ttl);
+    }
+    *value = m->entry[i].value;
+    return 1;
+}
+
+int model_set(model *m, int key, int value, size_t size, uint64_t ttl)
+{
+    int is_over = entry_bytes(m, key, size) > m->options.max_bytes;
+    const model_entry *old = model_find(m, key);
+    if (m->closed || (ttl != 0 && !is_over && old == NULL && m->memory_is_short)) {
+        m->dropped[value]++;
+        return m->closed ? WEIR_ECLOSED : WEIR_ENOMEM;
+    }
+    discard_key(m, key);
+    if (ttl == 0 || is_over) {
+        put_nothing(m, key, value, is_over ? &m->stats.evicted : &m->stats.deleted);
+        return WEIR_EOVERLOAD;
+    }
+    put(m, (model_entry){.key = key,
+                         .value = value,
+                         .size = size,
+                         .expires = later(m, ttl),
+                         .visited = old != NULL});
+    return 0;
+}
+
+int model_delete(model *m, int key)
+{
+    int i = place_of(m, key), load = model_load_of(m, key);
+    if (i >= 0)
+        remove_entry(m, i, &m->stats.deleted);
+    discard_key(m, key);
+    return i >= 0 || load >= 0;
+}
+
+/* The load with the lowest number among those that are indexed, or are not; or NULL. Past `after`.
+ */
+static model_load *first_load(model *m, int indexed, uint64_t after)
+{
+    model_load *first = NULL;
+    for (int i = 0; i < LOADS; i++) {
+        model_load *l = &m->load[i];
+        if (l->used && l->indexed == indexed && l->number > after &&
+            (first == NULL || l->number < first->number))
+            first = l;
+    }
+    return first;
+}
+
+void model_clear(model *m)
+{
+    for (model_load *l; (l = first_load(m, 1, 0)) != NULL;)
+        discard(m, l);
+    m->stats.deleted += (unsigned)m->n;
+    memcpy(m->doomed + m->n_doomed, m->entry, sizeof *m->entry * (size_t)m->n);
+    m->n_doomed += m->n;
+    m->n = 0;
+    m->hand = m->sweep = -1;
+    m->epoch++;
+    reap(m, WEIR_CACHE_SLICE);
+}
+
+static void close_load(model *m, model_load *l)
+{
+    l->lasting = 0;
+    if (l->state != WEIR_FLIGHT_FLYING)
+        return;
+    while (l->n_waiters > 0)
+        model_give_up(m, l->waiters[0], WEIR_CLOSED);
+    stop_if_unwanted(m, l);
+}
+
+void model_close(model *m)
+{
+    uint64_t last = m->counter;
+    model_load *old[LOADS], *l;
+    int n = 0;
+    m->closed = 1;
+    for (l = first_load(m, 0, 0); l != NULL; l = first_load(m, 0, l->number))
+        old[n++] = l;
+    while ((l = first_load(m, 1, 0)) != NULL && l->number <= last) {
+        m->stats.discarded++;
+        take_out(m, l);
+        close_load(m, l);
+    }
+    for (int i = 0; i < n; i++)
+        close_load(m, old[i]);
+    model_clear(m);
+}
+
+/* --- tags ---------------------------------------------------------------------------------------
+ */
+
+static uint64_t deleted_at(const model *m, int tag)
+{
+    for (int i = 0; i < m->n_deleted; i++)
+        if (m->deleted[i].tag == tag)
+            return m->deleted[i].number;
+    return 0;
+}
+
+int model_tag(model *m, int key, int tag)
+{
+    unsigned bit = 1u << tag;
+    int load = model_load_of(m, key), i = place_of(m, key);
+    model_load *l = load < 0 ? NULL : &m->load[load];
+    if (l != NULL && (l->begun < m->forgotten || l->begun < deleted_at(m, tag))) {
+        discard(m, l);
+        l = NULL;
+    }
+    if (l != NULL && l->tags & bit)
+        l = NULL;
+    if (i >= 0 && m->entry[i].tags & bit)
+        i = -1;
+    if (l == NULL && i < 0)
+        return 0;
+    if (m->memory_is_short)
+        return WEIR_ENOMEM;
+    if (l != NULL) {
+        l->tags |= bit;
+        l->tagged[tag] = ++m->counter;
+    }
+    if (i < 0)
+        return 0;
+    m->entry[i].tags |= bit;
+    m->entry[i].tagged[tag] = ++m->counter;
+    if (bytes_of(m, &m->entry[i], 1, m->epoch) > m->options.max_bytes)
+        remove_entry(m, i, &m->stats.evicted);
+    else
+        trim(m, key);
+    return 0;
+}
+
+static void remember(model *m, int tag, int is_known)
+{
+    if (!is_known && m->memory_is_short) {
+        m->forgotten = m->tag_deletions;
+        m->n_deleted = 0;
+        return;
+    }
+    for (int i = 0; i < m->n_deleted; i++)
+        if (m->deleted[i].tag == tag) {
+            memmove(m->deleted + i, m->deleted + i + 1,
+                    sizeof *m->deleted * (size_t)(--m->n_deleted - i));
+            break;
+        }
+    m->deleted[m->n_deleted].tag = tag;
+    m->deleted[m->n_deleted++].number = m->tag_deletions;
+    if (m->n_deleted > WEIR_CACHE_TAGS) {
+        m->forgotten = m->deleted[0].number;
+        memmove(m->deleted, m->deleted + 1, sizeof *m->deleted * (size_t)--m->n_deleted);
+    }
+}
+
+/* The entry or the load that got the tag first; both -1: none has it. */
+static void first_tagged(const model *m, int tag, int *entry, int *load)
+{
+    uint64_t first = UINT64_MAX;
+    *entry = *load = -1;
+    for (int i = 0; i < m->n; i++)
+        if (m->entry[i].tags & 1u << tag && m->entry[i].tagged[tag] < first) {
+            first = m->entry[i].tagged[tag];
+            *entry = i;
+        }
+    for (int i = 0; i < LOADS; i++)
+        if (m->load[i].used && m->load[i].tags & 1u << tag && m->load[i].tagged[tag] < first) {
+            first = m->load[i].tagged[tag];
+            *load = i;
+        }
+}
+
+uint32_t model_delete_tag(model *m, int tag)
+{
+    uint32_t n = 0;
+    int entry, load;
+    m->tag_deletions++;
+    for (;;) {
+        first_tagged(m, tag, &entry, &load);
+        if (load >= 0) {
+            discard(m, &m->load[load]);
+        } else if (entry >= 0) {
+            model_entry e = cut(m, entry);
+            e.tags = 0;
+            m->doomed[m->n_doomed++] = e;
+            discard_key(m, e.key);
+            n++;
+        } else {
+            break;
+        }
+    }
+    m->stats.deleted += n;
+    if (first_load(m, 1, 0) != NULL)
+        remember(m, tag, deleted_at(m, tag) > 0);
+    if (m->n_doomed > 0)
+        reap(m, WEIR_CACHE_SLICE);
+    return n;
+}
