@@ -75,48 +75,7 @@ static void note_need(weir_pool *p)
     p->wanted = n;
 }
 
-/* 0 if there is no memory. */
-static int begin_dial(weir_pool *p)
-{
-    weir_resource *r = weir_alloc(p->rt, NULL, 0, sizeof *r);
-    if (r == NULL)
-        return 0;
-    *r = (weir_resource){.of = p, .state = WEIR_RESOURCE_CONNECTING, .since = p->rt->now};
-    weir_timer_init(&r->timer, weir__resource_fire);
-    weir_list_push(&p->connecting, &r->link);
-    weir_timer_set(p->rt, &r->timer, weir_after(p->rt, p->options.create_timeout));
-    p->n_connecting++;
-    p->dials++;
-    p->wanted--;
-    p->dialled = p->rt->now;
-    p->ops->create(p, r);
-    return 1;
-}
-
-void weir__pool_dial(weir_pool *p)
-{
-    uint64_t at = WEIR_FOREVER;
-    for (note_need(p); p->wanted > 0 && p->n_connecting < p->options.max_dials; note_need(p)) {
-        at = weir__pool_next_dial(p);
-        if (at > p->rt->now)
-            break;
-        at = WEIR_FOREVER;
-        if (!begin_dial(p)) /* no memory: not lost, but later */
-            p->dial_after = weir_after(p->rt, p->options.backoff);
-    }
-    if (at == WEIR_FOREVER)
-        weir_timer_unset(p->rt, &p->dial);
-    else if (!weir_timer_is_set(&p->dial) || p->dial.deadline != at)
-        weir_timer_set(p->rt, &p->dial, at);
-}
-
-void weir__pool_dial_fire(weir_runtime *rt, weir_timer *timer)
-{
-    (void)rt;
-    weir__pool_changed(weir_container(timer, weir_pool, dial));
-}
-
-/* --- answers ------------------------------------------------------------------------- */
+/* --- failures ------------------------------------------------------------------------ */
 
 static void drop(weir_pool *p, intptr_t failure)
 {
@@ -166,6 +125,52 @@ static void fail(weir_pool *p, uint64_t since, int rc, intptr_t failure)
         p->wanted = 0;
     }
 }
+
+/* --- dials --------------------------------------------------------------------------- */
+
+static void begin_dial(weir_pool *p)
+{
+    weir_resource *r = weir_alloc(p->rt, NULL, 0, sizeof *r);
+    p->wanted--;
+    if (r == NULL) { /* a failure like any other: who waits is told, what `min` lacks comes later */
+        p->stats.create_failures++;
+        fail(p, p->need_since, WEIR_ENOMEM, 0);
+        p->serving = 2; /* it may be open now */
+        return;
+    }
+    *r = (weir_resource){.of = p, .state = WEIR_RESOURCE_CONNECTING, .since = p->rt->now};
+    weir_timer_init(&r->timer, weir__resource_fire);
+    weir_list_push(&p->connecting, &r->link);
+    weir_timer_set(p->rt, &r->timer, weir_after(p->rt, p->options.create_timeout));
+    p->n_connecting++;
+    p->dials++;
+    p->dialled = p->rt->now;
+    p->ops->create(p, r);
+}
+
+void weir__pool_dial(weir_pool *p)
+{
+    uint64_t at = WEIR_FOREVER;
+    for (note_need(p); p->wanted > 0 && p->n_connecting < p->options.max_dials; note_need(p)) {
+        at = weir__pool_next_dial(p);
+        if (at > p->rt->now)
+            break;
+        at = WEIR_FOREVER;
+        begin_dial(p);
+    }
+    if (at == WEIR_FOREVER)
+        weir_timer_unset(p->rt, &p->dial);
+    else if (!weir_timer_is_set(&p->dial) || p->dial.deadline != at)
+        weir_timer_set(p->rt, &p->dial, at);
+}
+
+void weir__pool_dial_fire(weir_runtime *rt, weir_timer *timer)
+{
+    (void)rt;
+    weir__pool_changed(weir_container(timer, weir_pool, dial));
+}
+
+/* --- answers ------------------------------------------------------------------------- */
 
 void weir__pool_dial_late(weir_pool *p, weir_resource *r)
 {

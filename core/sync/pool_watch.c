@@ -141,12 +141,13 @@ static int validate_queue(const weir_pool *p)
 /* What is needed is on its way, or its time is set, or as many dials as may be are on their way. */
 static int validate_need(const weir_pool *p)
 {
+    uint64_t at = weir__pool_next_dial(p);
     uint32_t wanted = weir__pool_wanted(p);
     if (wanted != p->wanted)
         return __LINE__;
-    if (weir_timer_is_set(&p->dial) != (wanted > 0 && p->n_connecting < p->options.max_dials))
-        return __LINE__;
-    if (wanted > 0 && weir_timer_is_set(&p->dial) && p->dial.deadline != weir__pool_next_dial(p))
+    if (wanted == 0 || p->n_connecting >= p->options.max_dials)
+        at = WEIR_FOREVER;
+    if (weir_timer_is_set(&p->dial) ? p->dial.deadline != at : at != WEIR_FOREVER)
         return __LINE__;
     if (p->patience > weir__later(p->need_since, p->options.dial_stagger))
         return __LINE__;

@@ -102,20 +102,26 @@ static void every_program_survives_a_cancel_under_any_order(void **state)
     check_figure("awaits", n.awaits);
 }
 
-static void random_programs_survive_a_cancel_anywhere(void **state)
+static void random_programs(uint64_t stream, uint32_t rounds,
+                            void (*random)(script_program *p, uint64_t seed, unsigned tasks))
 {
-    check_random r = {check_seed(61)};
+    check_random r = {check_seed(stream)};
     tally n = {0};
-    uint32_t rounds = check_scaled(4000);
-    (void)state;
     for (uint32_t k = 0; k < rounds; k++) {
         uint64_t seed = check_random_next(&r);
         program p = {{0}, 0, NULL};
-        program_random(&p.script, seed, 2 + check_below(&r, 4));
+        random(&p.script, seed, 2 + check_below(&r, 4));
         sweep(&p, WEIR_PLAN_SEED, seed, 0, &n);
     }
     check_figure("cancel_points", n.runs);
     check_figure("awaits", n.awaits);
+}
+
+static void random_programs_survive_a_cancel_anywhere(void **state)
+{
+    (void)state;
+    random_programs(61, check_scaled(4000), program_random);
+    random_programs(62, check_scaled(4000), program_random_pool);
 }
 
 int main(void)

@@ -1,8 +1,7 @@
 /* graph_test.c - deadlocks: found when they close, with their cycle, and never where somebody
  * can still wake somebody.
  *
- * The random part lets programs hang and compares the search with a reference that computes the
- * set of tasks that can act as a least fixed point, round by round over all tasks.
+ * graph_model_test.c lets random programs hang and compares.
  */
 #include <weir/graph.h>
 
@@ -245,7 +244,7 @@ static void a_transfer_asks_too(void **state)
     script_world_free(w);
 }
 
-/* --- large graphs, of bare tasks -------------------------------------------------------------- */
+/* --- large graphs, of bare tasks ----------------------------------------------------- */
 
 #define CROWD 600
 
@@ -403,8 +402,7 @@ static void a_lattice_is_searched_in_bounded_steps(void **state)
         weir_semaphore_fini(&s[d]);
 }
 
-/* --- random graphs ------------------------------------------------------------------------------
- */
+/* --- random graphs ------------------------------------------------------------------- */
 
 /* A wait of the test's own: at least `need` of the tasks in `from` (bits) must be able to act. */
 typedef struct some_of {
@@ -488,95 +486,6 @@ static void random_graphs_match_a_fixed_point(void **state)
     check_figure("stuck", stuck);
 }
 
-/* --- against the reference ----------------------------------------------------------------------
- */
-
-/* Can task `i` be woken if just those in `acts` can act? */
-static int reference_wakes(script_world *w, const int *acts, unsigned i)
-{
-    const weir_waiter *wait = &w->task[i].task.wait;
-    if (wait->status != WEIR_PENDING || weir_timer_is_set(&wait->timer) ||
-        wait->ops->can_wake == NULL)
-        return 1;
-    if (strcmp(wait->ops->op, "task:await") == 0) {
-        const weir_task *t = wait->object;
-        return acts[weir_container(t, script_task, task) - w->task];
-    }
-    if (strcmp(wait->ops->op, "semaphore:acquire") == 0) {
-        const weir_permit *wanted = wait->object;
-        const weir_semaphore *s = wanted->of;
-        int64_t reach = s->available;
-        for (weir_link *k = weir_list_first(&s->holders); k; k = weir_list_next(&s->holders, k)) {
-            const weir_permit *p = weir_container(k, weir_permit, link);
-            if (acts[weir_container(p->hold.holder, script_task, task) - w->task])
-                reach += p->n;
-        }
-        const weir_waiter *head = weir_container(weir_list_first(&s->queue), weir_waiter, link);
-        const weir_task *first = weir_container(head, weir_task, wait);
-        return reach >= wanted->n &&
-               (head == wait || acts[weir_container(first, script_task, task) - w->task]);
-    }
-    const weir_scope *s = wait->object; /* a scope's end */
-    for (weir_link *k = weir_list_first(&s->children); k; k = weir_list_next(&s->children, k)) {
-        weir_task *t = weir_scope_task(weir_container(k, weir_scope, link));
-        if (t != NULL && !acts[weir_container(t, script_task, task) - w->task])
-            return 0;
-    }
-    return 1;
-}
-
-/* Compare the answer for every waiting task; returns how many are stuck. */
-static unsigned compare(script_world *w)
-{
-    int acts[SCRIPT_TASKS] = {0}, more = 1;
-    unsigned stuck = 0;
-    while (more) {
-        more = 0;
-        for (unsigned i = 0; i < SCRIPT_TASKS; i++)
-            if (w->task[i].spawned && !w->task[i].ended && !acts[i] && reference_wakes(w, acts, i))
-                acts[i] = more = 1;
-    }
-    for (unsigned i = 0; i < SCRIPT_TASKS; i++) {
-        weir_graph g;
-        if (!w->task[i].spawned || w->task[i].ended)
-            continue;
-        CHECK_INT(weir_graph_is_stuck(w->rt, &w->task[i].task, &g), !acts[i]);
-        stuck += !acts[i];
-        for (uint32_t k = 0; k < g.n_cycle; k++) /* the proof names stuck tasks alone */
-            CHECK(acts[i] || !acts[weir_container(g.cycle[k], script_task, task) - w->task]);
-    }
-    return stuck;
-}
-
-static void the_search_matches_a_fixed_point(void **state)
-{
-    check_random r = {check_seed(40)};
-    uint32_t n = check_scaled(100000), stuck = 0, hung = 0;
-    (void)state;
-    for (uint32_t i = 0; i < n; i++) {
-        uint64_t seed = check_random_next(&r);
-        script_program p;
-        script_world *w = calloc(1, sizeof *w);
-        assert_non_null(w);
-        program_random(&p, seed, 3 + check_below(&r, SCRIPT_TASKS - 2));
-        w->sim = weir_simulator_new(WEIR_PLAN_SEED, seed);
-        w->blind = 1;
-        assert_true(script_begin(w, &p));
-        while (script_step(w))
-            stuck += compare(w);
-        if (weir_runtime_counters(w->rt)->tasks > 0) {
-            hung++;
-            CHECK(compare(w) > 0); /* at rest with tasks alive is a deadlock, and is seen */
-            script_cancel_all(w);
-        }
-        script_world_free(w);
-    }
-    CHECK(hung > n / 100);
-    check_figure("programs", n);
-    check_figure("stuck", stuck);
-    check_figure("hung", hung);
-}
-
 int main(void)
 {
     const struct CMUnitTest graph[] = {
@@ -590,7 +499,6 @@ int main(void)
         cmocka_unit_test(a_chain_too_long_to_prove_is_no_deadlock),
         cmocka_unit_test(a_lattice_is_searched_in_bounded_steps),
         cmocka_unit_test(random_graphs_match_a_fixed_point),
-        cmocka_unit_test(the_search_matches_a_fixed_point),
     };
     return CHECK_MAIN(graph);
 }

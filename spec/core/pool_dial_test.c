@@ -266,32 +266,34 @@ static void nothing_recurses_with_the_queue(void **state)
     free(lease);
 }
 
-/* The record of a dial is no part of any call that could report it: it comes later. */
-static void a_dial_without_memory_is_not_lost(void **state)
+/* The record of a dial is no part of a call that could report it: it fails as its create would. */
+static void a_dial_without_memory_is_a_failed_one(void **state)
 {
     weir_pool_options o = options(1, 2);
     pool_bed *b = pool_bed_with(&o, 0);
     (void)state;
-    weir_simulator_fail_alloc(b->sim, 1, 0);
+    weir_simulator_fail_alloc(b->sim, 1, 1);
     pool_bed_run(b, 0);
-    CHECK_INT(b->creates, 0);
-    CHECK_INT(b->p.failures, 0);
-    pool_bed_run(b, 100 * MS);
+    CHECK_INT(b->p.failures, 1);
+    CHECK_INT(b->p.cause_rc, WEIR_ENOMEM);
+    pool_bed_run(b, 300 * MS);
+    CHECK_INT(b->creates, 1); /* what `min` lacks came later */
     CHECK_INT(b->p.n_idle, 1);
     CHECK_OK(pool_bed_take(b, 0));
     pool_bed_acquire(b, 1, WEIR_FOREVER);
     pool_bed_acquire(b, 2, WEIR_FOREVER);
+    pool_bed_acquire(b, 3, WEIR_FOREVER);
     pool_bed_run(b, 0);
-    weir_simulator_fail_alloc(b->sim, 1, 2);
+    weir_simulator_fail_alloc(b->sim, 1, 0);
     weir_lease *held = b->w[1].lease;
     b->w[1].lease = NULL;
     weir_lease_discard(held);
     CHECK_POOL(b);
-    CHECK_INT(pool_bed_status(b, 2), WEIR_PENDING);
-    pool_bed_run(b, 200 * MS);
-    CHECK_INT(pool_bed_status(b, 2), WEIR_PENDING);
+    CHECK_INT(pool_bed_status(b, 2), WEIR_FAILED);
+    CHECK_INT(b->w[2].lease->rc, WEIR_ENOMEM);
+    CHECK_INT(pool_bed_status(b, 3), WEIR_PENDING);
     pool_bed_run(b, 100 * MS);
-    CHECK_INT(pool_bed_status(b, 2), WEIR_GRANTED);
+    CHECK_INT(pool_bed_status(b, 3), WEIR_GRANTED);
     pool_bed_free(b);
 }
 
@@ -305,7 +307,7 @@ int main(void)
         cmocka_unit_test(patience_has_an_end),
         cmocka_unit_test(min_is_kept_by_the_changes_themselves),
         cmocka_unit_test(nothing_recurses_with_the_queue),
-        cmocka_unit_test(a_dial_without_memory_is_not_lost),
+        cmocka_unit_test(a_dial_without_memory_is_a_failed_one),
     };
     return CHECK_MAIN(pool_dial);
 }

@@ -110,6 +110,24 @@ static int minimum_holds(const script_world *w)
     return done(w, 0) && w->task[0].caught == WEIR_ETIMEOUT && w->task[0].ended_at == 3;
 }
 
+/* Every task is done or was told what became of its create: its own failure, or that it is open. */
+static int leases_or_fails(const script_world *w)
+{
+    int ok = 1;
+    for (unsigned i = 0; i < SCRIPT_TASKS; i++)
+        ok &= !w->task[i].spawned || done(w, i) || ended(w, i, WEIR_TASK_FAILED, SCRIPT_EFAILED) ||
+              ended(w, i, WEIR_TASK_FAILED, WEIR_EOPEN) ||
+              ended(w, i, WEIR_TASK_FAILED, WEIR_ETIMEOUT);
+    return ok && w->deadlocks == 0;
+}
+
+/* The dials take four, the loans one: three tasks, and at most two resources are needed. */
+static int nobody_waits_for_a_dial(const script_world *w)
+{
+    return all_done(w) && w->task[1].ended_at <= 9 && w->task[2].ended_at <= 9 &&
+           w->task[3].ended_at <= 9 && w->pool.stats.created <= 2;
+}
+
 /* A body on a line. */
 /* clang-format off */
 const program programs[] = {
@@ -250,6 +268,90 @@ const program programs[] = {
     {{"cancel from within, with cleanup", {1},
       {{SCATCH, SSPAWN(1), SYIELD, SCANCEL_SCOPE, SYIELD, SCLOSE, SACQUIRE(0, 1)},
        {SACQUIRE(0, 1), SSHIELD(5), SSLEEP(2), SCLOSE, SYIELD, SYIELD}}}, 0, NULL},
+    {{"one resource, three tasks", {0},
+      {{SPOOL(1, 0, 2), SSPAWN(1), SSPAWN(2), SLEASE, SYIELD, SGIVE},
+       {SLEASE, SYIELD, SGIVE},
+       {SLEASE, SYIELD, SGIVE, STAKE}}}, 60000, all_done},
+    {{"two resources, dialled at once, three tasks", {0},
+      {{SPOOL(2, 1, 0), SSPAWN(1), SSPAWN(2), SSPAWN(3)},
+       {SLEASE, SYIELD, SGIVE, SLEASE, SGIVE},
+       {SLEASE, SYIELD, SDISCARD, SLEASE},
+       {SLEASE, SYIELD}}}, 60000, all_done},
+    {{"a return while a dial is pending", {0},
+      {{SPOOL(3, 0, 4), SSPAWN(1), SSPAWN(2), SSPAWN(3)},
+       {SLEASE, SSLEEP(1), SGIVE},
+       {SLEASE, SSLEEP(1), SGIVE},
+       {SLEASE, SSLEEP(1), SGIVE}}}, 60000, nobody_waits_for_a_dial},
+    {{"cancels of who waits for a resource", {0},
+      {{SPOOL(1, 0, 1), SSPAWN(1), SSPAWN(2), SSPAWN(3), SYIELD, SCANCEL(2), SSLEEP(1), SCANCEL(1)},
+       {SLEASE, SSLEEP(1), SGIVE},
+       {SLEASE, SSLEEP(1), SGIVE},
+       {SLEASE, SGIVE}}}, 60000, NULL},
+    {{"a lease given back and a cancel of the one it was given to", {0},
+      {{SPOOL(1, SCRIPT_POOL_CHECKS, 0), SLEASE, SSPAWN(1), SSPAWN(2), SYIELD, SGIVE, SCANCEL(1)},
+       {SLEASE, SYIELD, SGIVE},
+       {SLEASE, SYIELD, SGIVE}}}, 0, NULL},
+    {{"timeouts that meet dials", {0},
+      {{SPOOL(2, 0, 2), SDETACH(1), SDETACH(2), SDETACH(3)},
+       {SLEASE_IN(2), SSLEEP(2)},
+       {SLEASE_IN(2), SSLEEP(2), SGIVE, SLEASE_IN(2)},
+       {SYIELD, SLEASE_IN(4), SYIELD}}}, 60000, NULL},
+    {{"creates that may fail", {0},
+      {{SPOOL(2, SCRIPT_POOL_FAULTS, 1), SDETACH(1), SDETACH(2)},
+       {SLEASE, SYIELD, SGIVE},
+       {SLEASE, SSLEEP(1), SDISCARD, SLEASE}}}, 20000, leases_or_fails},
+    {{"creates that may fail at once, the first opens", {0},
+      {{SPOOL(2, 1 | SCRIPT_POOL_FAULTS | SCRIPT_POOL_OPENS, 0), SDETACH(1), SDETACH(2), SDETACH(3)},
+       {SLEASE, SYIELD, SGIVE, SSLEEP(9), SLEASE},
+       {SYIELD, SLEASE, SYIELD, SDISCARD, SLEASE},
+       {SLEASE, SSLEEP(1)}}}, 20000, leases_or_fails},
+    {{"checks that may fail", {0},
+      {{SPOOL(2, 2 | SCRIPT_POOL_CHECKS | SCRIPT_POOL_FAULTS, 1), SDETACH(1), SDETACH(2)},
+       {SSLEEP(9), SLEASE, SYIELD, SGIVE},
+       {SSLEEP(9), SLEASE, SGIVE, SSLEEP(4), SLEASE}}}, 20000, leases_or_fails},
+    {{"checks that may fail at once, of one resource", {0},
+      {{SPOOL(1, SCRIPT_POOL_CHECKS | SCRIPT_POOL_FAULTS, 0), SDETACH(1), SDETACH(2)},
+       {SLEASE, SGIVE, SSLEEP(3), SLEASE, SYIELD},
+       {SSLEEP(3), SLEASE_IN(9), SYIELD, SFAIL}}}, 20000, NULL},
+    {{"creates and checks that time out", {0},
+      {{SPOOL(2, SCRIPT_POOL_CHECKS | SCRIPT_POOL_HASTY, 4), SDETACH(1), SDETACH(2)},
+       {SCATCH, SLEASE, SCLOSE, SLEASE_IN(9)},
+       {SYIELD, SLEASE}}}, 20000, NULL},
+    {{"the pool is closed under all", {0},
+      {{SPOOL(2, 1 | SCRIPT_POOL_CHECKS, 2), SDETACH(1), SDETACH(2), SDETACH(3), SSLEEP(4), SCLOSE_POOL},
+       {SLEASE, SSLEEP(1), SGIVE, SSLEEP(1), SLEASE},
+       {SYIELD, SLEASE, SSLEEP(3)},
+       {SSLEEP(1), SLEASE}}}, 20000, closed},
+    {{"drain of the pool", {0},
+      {{SPOOL(1, 1, 1), SSPAWN(1), SSPAWN(2), SSLEEP(1), SYIELD, SDRAIN_POOL, STAKE},
+       {SLEASE, SYIELD},
+       {SLEASE, SYIELD}}}, 20000, NULL},
+    {{"drain of the pool by one who holds", {0},
+      {{SPOOL(1, 0, 0), SLEASE, SDRAIN_POOL}}}, 0, self_deadlock},
+    {{"a smaller and a larger pool", {0},
+      {{SPOOL(2, 0, 1), SSPAWN(1), SSPAWN(2), SSPAWN(3), SSLEEP(3), SRESIZE_POOL(1), SYIELD,
+        SRESIZE_POOL(3), SEVICT_POOL},
+       {SLEASE, SSLEEP(2), SGIVE, SLEASE},
+       {SLEASE, SSLEEP(4)},
+       {SLEASE, SSLEEP(2)}}}, 20000, all_done},
+    {{"a lease changes hands", {0},
+      {{SPOOL(1, 0, 0), SLEASE, SSPAWN(1), SSPAWN(2), SYIELD, SLEND(1), SYIELD},
+       {SYIELD, SYIELD, SGIVE},
+       {SLEASE}}}, 0, all_done},
+    {{"a lease is lost", {0},
+      {{SPOOL(1, SCRIPT_POOL_CHECKS, 1), SSPAWN(1), SSPAWN(2)},
+       {SLEASE, SLOSE, SYIELD},
+       {SSLEEP(4), SLEASE}}}, 0, leaks_one},
+    {{"two leases of one", {0},
+      {{SPOOL(1, 0, 0), SLEASE, SLEASE}}}, 0, self_deadlock},
+    {{"two leases of two each", {0},
+      {{SPOOL(2, 0, 0), SDETACH(1), SDETACH(2)},
+       {SLEASE, SYIELD, SLEASE},
+       {SLEASE, SYIELD, SLEASE}}}, 0, one_is_told},
+    {{"a lease and a permit in two orders", {1},
+      {{SPOOL(1, 0, 0), SDETACH(1), SDETACH(2)},
+       {SLEASE, SYIELD, SACQUIRE(0, 1)},
+       {SACQUIRE(0, 1), SYIELD, SLEASE}}}, 0, one_is_told},
 };
 /* clang-format on */
 const unsigned n_programs = sizeof programs / sizeof programs[0];
@@ -266,9 +368,30 @@ script_world *program_run(const program *p, weir_simulator *sim, const script_wo
     return w;
 }
 
+static script_op random_pool(check_random *r)
+{
+    uint8_t max = (uint8_t)(1 + check_below(r, 3));
+    uint16_t flags = (uint16_t)(check_below(r, 16) * SCRIPT_POOL_CHECKS);
+    uint16_t min = (uint16_t)(check_below(r, 2) * check_below(r, max + 1u));
+    return (script_op){SCRIPT_POOL, max, flags | min, check_below(r, 2) * check_below(r, 5)};
+}
+
+static script_op random_pool_op(check_random *r, unsigned tasks)
+{
+    uint16_t k = (uint16_t)check_below(r, tasks);
+    uint8_t max = (uint8_t)(1 + check_below(r, 3));
+    uint32_t t = 1 + check_below(r, 6);
+    script_op choices[] = {
+        SLEASE,     SLEASE, SLEASE, SLEASE_IN(t), SLEASE_IN(t), STAKE,       SGIVE,
+        SGIVE,      SGIVE,  SGIVE,  SDISCARD,     SLEND(k),     SSLEEP(t),   SSLEEP(t),
+        SCANCEL(k), SYIELD, SFAIL,  SLOSE,        SEVICT_POOL,  SCLOSE_POOL, SRESIZE_POOL(max),
+    };
+    return choices[check_below(r, sizeof choices / sizeof choices[0])];
+}
+
 /* Main spawns everybody, in scopes or not; the others draw from what is legal anywhere. Deadlock
  * is an outcome, not an accident: the scripts report it and go on. */
-void program_random(script_program *p, uint64_t seed, unsigned tasks)
+static void draw(script_program *p, uint64_t seed, unsigned tasks, int has_pool)
 {
     check_random r = {seed};
     memset(p, 0, sizeof *p);
@@ -278,6 +401,8 @@ void program_random(script_program *p, uint64_t seed, unsigned tasks)
     for (unsigned i = 0; i < tasks; i++) {
         unsigned at = 0, open = 0, n = 2 + check_below(&r, 5);
         script_op *body = p->body[i];
+        if (i == 0 && has_pool)
+            body[at++] = random_pool(&r);
         for (unsigned k = 1; i == 0 && k < tasks; k++)
             body[at++] =
                 (script_op){check_below(&r, 4) ? SCRIPT_SPAWN : SCRIPT_DETACH, (uint8_t)k, 0, 0};
@@ -310,6 +435,8 @@ void program_random(script_program *p, uint64_t seed, unsigned tasks)
                 SRESIZE(s, weight),
             };
             script_op op = choices[check_below(&r, sizeof choices / sizeof choices[0])];
+            if (has_pool && check_below(&r, 3) > 0)
+                op = random_pool_op(&r, tasks);
             if (op.code == SCRIPT_CLOSE && open == 0)
                 continue;
             open += op.code >= SCRIPT_OPEN && op.code <= SCRIPT_SHIELD;
@@ -317,4 +444,14 @@ void program_random(script_program *p, uint64_t seed, unsigned tasks)
             body[at++] = op;
         }
     }
+}
+
+void program_random(script_program *p, uint64_t seed, unsigned tasks)
+{
+    draw(p, seed, tasks, 0);
+}
+
+void program_random_pool(script_program *p, uint64_t seed, unsigned tasks)
+{
+    draw(p, seed, tasks, 1);
 }

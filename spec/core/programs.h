@@ -24,5 +24,7 @@ script_world *program_run(const program *p, weir_simulator *sim, const script_wo
 
 /* A random program of at most `tasks` tasks, valid by construction. */
 void program_random(script_program *p, uint64_t seed, unsigned tasks);
+/* The same with a pool, and most ops on it. */
+void program_random_pool(script_program *p, uint64_t seed, unsigned tasks);
 
 #endif

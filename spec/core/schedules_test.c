@@ -78,17 +78,16 @@ static void every_schedule_of_small_programs(void **state)
     check_figure("exhausted", exhausted);
 }
 
-/* Two tasks with every body of three ops, and a third that cancels the first at any time. */
-static void every_schedule_of_every_tiny_program(void **state)
+enum { WORDS = 6, BODIES = WORDS * WORDS * WORDS };
+
+/* Two tasks with every body of three ops of `words`, and a third that makes a pool (or not, SYIELD)
+ * and cancels the first at any time. */
+static void every_tiny_program(script_op pool, const script_op words[WORDS])
 {
-    static const script_op words[] = {
-        SACQUIRE(0, 1), SACQUIRE_IN(0, 1, 1), SRELEASE(0), SYIELD, SSLEEP(1), STRY(0, 1)};
-    enum { WORDS = sizeof words / sizeof words[0], BODIES = WORDS * WORDS * WORDS };
     uint64_t schedules = 0, tiny = 0;
     uint32_t percent = check_scaled(100), stride = percent < 100 ? 100 / percent : 1;
-    (void)state;
     for (uint32_t i = 0; i < BODIES * BODIES; i += stride, tiny++) {
-        program p = {{"tiny", {1}, {{SDETACH(1), SDETACH(2), SYIELD, SCANCEL(1)}}}, 0, NULL};
+        program p = {{"tiny", {1}, {{pool, SDETACH(1), SDETACH(2), SYIELD, SCANCEL(1)}}}, 0, NULL};
         weir_simulator *sim = weir_simulator_new(WEIR_PLAN_ODOMETER, 1);
         assert_non_null(sim);
         uint32_t bits = i;
@@ -102,6 +101,23 @@ static void every_schedule_of_every_tiny_program(void **state)
     }
     check_figure("schedules", schedules);
     check_figure("exhausted", tiny);
+}
+
+static void every_schedule_of_every_tiny_program(void **state)
+{
+    static const script_op words[WORDS] = {
+        SACQUIRE(0, 1), SACQUIRE_IN(0, 1, 1), SRELEASE(0), SYIELD, SSLEEP(1), STRY(0, 1)};
+    (void)state;
+    every_tiny_program((script_op)SYIELD, words);
+}
+
+static void every_schedule_of_every_tiny_program_with_a_pool(void **state)
+{
+    static const script_op words[WORDS] = {SLEASE, SLEASE_IN(1), SGIVE,
+                                           SYIELD, SSLEEP(1),    SDISCARD};
+    (void)state;
+    every_tiny_program((script_op)SPOOL(1, 0, 1), words);
+    every_tiny_program((script_op)SPOOL(2, 1 | SCRIPT_POOL_CHECKS, 0), words);
 }
 
 /* A program as one list, so that it can be shrunk by deleting ops. */
@@ -149,8 +165,9 @@ static void shrink_and_fail(const script_program *p, const script_world *world, 
     check_fail(__FILE__, __LINE__, "seed %llu", (unsigned long long)seed);
 }
 
-/* Bypass and order by chance as well if `options`. */
-static void random_programs(uint64_t stream, uint32_t n, int options)
+/* Bypass and order by chance as well if `options`; drawn by `random`. */
+static void random_programs(uint64_t stream, uint32_t n, int options,
+                            void (*random)(script_program *p, uint64_t seed, unsigned tasks))
 {
     check_random r = {check_seed(stream)};
     script_world *setup = calloc(1, sizeof *setup);
@@ -160,7 +177,7 @@ static void random_programs(uint64_t stream, uint32_t n, int options)
         weir_simulator *sim = weir_simulator_new(WEIR_PLAN_SEED, seed);
         program p = {{0}, 0, NULL};
         assert_non_null(sim);
-        program_random(&p.script, seed, 2 + check_below(&r, 4));
+        random(&p.script, seed, 2 + check_below(&r, 4));
         for (unsigned k = 0; k < SCRIPT_SEMAPHORES && options; k++) {
             setup->bypass[k] = (uint8_t)check_below(&r, 3);
             setup->aging[k] = check_below(&r, 2) ? check_below(&r, 5) : 0;
@@ -176,13 +193,19 @@ static void random_programs(uint64_t stream, uint32_t n, int options)
 static void random_programs_under_random_schedules(void **state)
 {
     (void)state;
-    random_programs(31, check_scaled(400000), 0);
+    random_programs(31, check_scaled(400000), 0, program_random);
 }
 
 static void random_programs_with_bypass_and_priority(void **state)
 {
     (void)state;
-    random_programs(32, check_scaled(200000), 1);
+    random_programs(32, check_scaled(200000), 1, program_random);
+}
+
+static void random_programs_with_a_pool(void **state)
+{
+    (void)state;
+    random_programs(33, check_scaled(400000), 0, program_random_pool);
 }
 
 int main(void)
@@ -190,8 +213,10 @@ int main(void)
     const struct CMUnitTest schedules[] = {
         cmocka_unit_test(every_schedule_of_small_programs),
         cmocka_unit_test(every_schedule_of_every_tiny_program),
+        cmocka_unit_test(every_schedule_of_every_tiny_program_with_a_pool),
         cmocka_unit_test(random_programs_under_random_schedules),
         cmocka_unit_test(random_programs_with_bypass_and_priority),
+        cmocka_unit_test(random_programs_with_a_pool),
     };
     return CHECK_MAIN(schedules);
 }

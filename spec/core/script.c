@@ -25,11 +25,12 @@ static weir_reason script_reason(const char *text)
 
 /* --- frames ------------------------------------------------------------------------------- */
 
-static void script_push_permit(script_task *t, weir_permit *p)
+void script_push(script_task *t, weir_permit *p, weir_lease *lease)
 {
     script_frame *f = &t->frame[t->n_frames++];
     assert_true(t->n_frames <= SCRIPT_FRAMES);
     f->permit = p;
+    f->lease = lease;
 }
 
 static unsigned script_semaphore_of(const script_world *w, const weir_permit *p)
@@ -47,21 +48,23 @@ static void script_took(script_task *t, weir_permit *p)
     w->inside[s] += p->n;
     SCRIPT_CHECK(w, w->inside[s] <= w->most[s]);
     SCRIPT_CHECK(w, p->hold.holder == &t->task);
-    script_push_permit(t, p);
+    script_push(t, p, NULL);
 }
 
-static void script_forget_frame(script_task *t, unsigned i)
+void script_forget_frame(script_task *t, unsigned i)
 {
-    for (t->n_frames--; i < t->n_frames; i++)
-        t->frame[i].permit = t->frame[i + 1].permit; /* only permits stand above, see below */
+    for (t->n_frames--; i < t->n_frames; i++) { /* no scope stands above, see below */
+        t->frame[i].permit = t->frame[i + 1].permit;
+        t->frame[i].lease = t->frame[i + 1].lease;
+    }
 }
 
 /* The newest permit of semaphore `s` that no scope was opened after, or -1: a scope's memory
  * stays put, so the frames below one do too. */
 static int script_find_permit(const script_task *t, unsigned s)
 {
-    for (int i = t->n_frames - 1; i >= 0 && t->frame[i].permit != NULL; i--)
-        if (t->frame[i].permit->of == &t->world->sem[s])
+    for (int i = t->n_frames - 1; i >= 0 && !script_is_scope(&t->frame[i]); i--)
+        if (t->frame[i].permit != NULL && t->frame[i].permit->of == &t->world->sem[s])
             return i;
     return -1;
 }
@@ -81,6 +84,7 @@ static void script_open(script_task *t, const script_op *op)
     script_frame *f = &t->frame[t->n_frames++];
     assert_true(t->n_frames <= SCRIPT_FRAMES);
     f->permit = NULL;
+    f->lease = NULL;
     f->catches = op->code == SCRIPT_CATCH;
     f->opened_at = (uint8_t)(op - t->body);
     f->has_deadline = op->t != 0;
@@ -138,7 +142,7 @@ static void script_ended_scope(script_task *t)
 
 /* --- waiting ------------------------------------------------------------------------------- */
 
-static int script_may_wait(script_task *t)
+int script_may_wait(script_task *t)
 {
     if (!weir_scope_is_cancelled(t->task.current))
         return 1;
@@ -162,8 +166,7 @@ static int script_is_stuck(script_task *t)
     return 1;
 }
 
-/* A wait has begun: 1, or 0 if it is a deadlock, which the task that closes the cycle raises. */
-static int script_waits(script_task *t, script_code doing)
+int script_waits(script_task *t, script_code doing)
 {
     t->doing = (uint8_t)doing;
     t->world->awaits++;
@@ -210,6 +213,11 @@ static void script_settle(script_task *t)
         SCRIPT_CHECK(w, status == WEIR_GRANTED);
         return;
     }
+    if (t->doing == SCRIPT_LEASE) {
+        script_leased(t, status);
+        if (t->error != 0 || status == WEIR_GRANTED)
+            return;
+    }
     if (status == WEIR_GRANTED) {
         if (t->doing == SCRIPT_ACQUIRE)
             script_took(t, t->asked);
@@ -232,6 +240,10 @@ static int script_unwind(script_task *t)
     script_world *w = t->world;
     if (t->n_frames > 0 && t->frame[t->n_frames - 1].permit != NULL) {
         script_release(t, t->n_frames - 1u);
+        return 1;
+    }
+    if (t->n_frames > 0 && t->frame[t->n_frames - 1].lease != NULL) {
+        script_give(t, t->n_frames - 1u, t->error != 0);
         return 1;
     }
     if (t->n_frames > 0) {
@@ -359,10 +371,10 @@ static void script_hand_back(script_task *t, const script_op *op)
         w->inside[op->a] -= p->n;
         script_forget_frame(t, (unsigned)i);
     } else if (to->spawned && !to->ended && to != t && to->n_frames < SCRIPT_FRAMES &&
-               (to->n_frames == 0 || to->frame[to->n_frames - 1].permit != NULL)) {
+               (to->n_frames == 0 || !script_is_scope(&to->frame[to->n_frames - 1]))) {
         script_forget_frame(t, (unsigned)i);
         weir_permit_transfer(p, &to->task);
-        script_push_permit(to, p);
+        script_push(to, p, NULL);
     }
 }
 
@@ -421,7 +433,7 @@ static int script_do(script_task *t, const script_op *op)
         return 0;
     case SCRIPT_CLOSE:
         for (int i = t->n_frames - 1; i >= 0; i--)
-            t->closing |= t->frame[i].permit == NULL;
+            t->closing |= script_is_scope(&t->frame[i]);
         return 0;
     case SCRIPT_CLOSE_SEMAPHORE:
         weir_semaphore_close(&w->sem[op->a]);
@@ -430,8 +442,9 @@ static int script_do(script_task *t, const script_op *op)
         w->most[op->a] = w->most[op->a] > op->n ? w->most[op->a] : op->n;
         SCRIPT_CHECK(w, weir_semaphore_resize(&w->sem[op->a], op->n) == 0);
         return 0;
+    default:
+        return script_pool_op(t, op);
     }
-    return 0;
 }
 
 static void script_inject(script_world *w)

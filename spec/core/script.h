@@ -7,11 +7,13 @@
  * every schedule and every cancel without one.
  *
  * script_run checks what must hold for every program under every schedule: invariants after
- * each turn, weights inside a semaphore never above its capacity, every task ended, nothing left.
+ * each turn, weights inside a semaphore never above its capacity, no resource of the pool with two
+ * holders, every task ended, nothing left.
  */
 #ifndef WEIR_SCRIPT_H
 #define WEIR_SCRIPT_H
 #include <weir/graph.h>
+#include <weir/pool.h>
 #include <weir/runtime.h>
 #include <weir/semaphore.h>
 #include <weir/simulator.h>
@@ -47,8 +49,28 @@ typedef enum script_code {
     SCRIPT_CLOSE,
     SCRIPT_CLOSE_SEMAPHORE,
     SCRIPT_DRAIN,
-    SCRIPT_RESIZE
+    SCRIPT_RESIZE,
+    SCRIPT_POOL, /* make the pool: before its first use */
+    SCRIPT_LEASE,
+    SCRIPT_TAKE,
+    SCRIPT_GIVE,
+    SCRIPT_DISCARD,
+    SCRIPT_LEND,
+    SCRIPT_LOSE, /* drop the handle of a lease: a leak */
+    SCRIPT_CLOSE_POOL,
+    SCRIPT_DRAIN_POOL,
+    SCRIPT_RESIZE_POOL,
+    SCRIPT_EVICT_POOL
 } script_code;
+
+/* How a program's pool behaves: `n` of SCRIPT_POOL, besides `min`. */
+enum {
+    SCRIPT_POOL_MIN = 15,
+    SCRIPT_POOL_CHECKS = 16, /* what was idle for 2 ns is checked */
+    SCRIPT_POOL_FAULTS = 32, /* creates and checks fail if the schedule says so */
+    SCRIPT_POOL_OPENS = 64,  /* the first failure opens it */
+    SCRIPT_POOL_HASTY = 128  /* creates and checks time out, after half their time */
+};
 
 typedef struct script_op {
     uint8_t code, a; /* script_code; a task or semaphore */
@@ -86,6 +108,18 @@ typedef struct script_op {
 #define SCLOSE_SEMAPHORE(s) {SCRIPT_CLOSE_SEMAPHORE, (s), 0, 0}
 #define SDRAIN(s) {SCRIPT_DRAIN, (s), 0, 0}
 #define SRESIZE(s, n) {SCRIPT_RESIZE, (s), (n), 0}
+#define SPOOL(max, n, t) {SCRIPT_POOL, (max), (n), (t)}
+#define SLEASE {SCRIPT_LEASE, 0, 0, 0}
+#define SLEASE_IN(t) {SCRIPT_LEASE, 0, 0, (t)}
+#define STAKE {SCRIPT_TAKE, 0, 0, 0}
+#define SGIVE {SCRIPT_GIVE, 0, 0, 0}
+#define SDISCARD {SCRIPT_DISCARD, 0, 0, 0}
+#define SLEND(k) {SCRIPT_LEND, 0, (k), 0}
+#define SLOSE {SCRIPT_LOSE, 0, 0, 0}
+#define SCLOSE_POOL {SCRIPT_CLOSE_POOL, 0, 0, 0}
+#define SDRAIN_POOL {SCRIPT_DRAIN_POOL, 0, 0, 0}
+#define SRESIZE_POOL(max) {SCRIPT_RESIZE_POOL, (max), 0, 0}
+#define SEVICT_POOL {SCRIPT_EVICT_POOL, 0, 0, 0}
 /* clang-format on */
 
 typedef struct script_program {
@@ -98,7 +132,8 @@ typedef struct script_program {
 enum { SCRIPT_EFAILED = -1 };
 
 typedef struct script_frame {
-    weir_permit *permit; /* NULL: a scope */
+    weir_permit *permit; /* it and lease NULL: a scope */
+    weir_lease *lease;
     weir_scope scope;
     weir_deadline deadline;
     uint8_t has_deadline, catches;
@@ -111,6 +146,7 @@ typedef struct script_task {
     struct script_world *world;
     const script_op *body;
     weir_permit *asked;
+    weir_lease *asked_lease;
     uint64_t ended_at; /* virtual time */
     int error;         /* what is being raised, 0 if nothing; the outcome at the end */
     int caught;        /* the last error a SCATCH stopped */
@@ -145,6 +181,12 @@ typedef struct script_world {
     weir_semaphore sem[SCRIPT_SEMAPHORES];
     uint64_t inside[SCRIPT_SEMAPHORES]; /* our own count of weights granted */
     uint64_t most[SCRIPT_SEMAPHORES];   /* the largest capacity it had */
+    weir_pool pool;
+    uint8_t has_pool, faults;
+    uint32_t most_resources;  /* the largest max it had */
+    uint32_t lent, resources; /* our own counts: leases out, resources made and not destroyed */
+    uint32_t failures;        /* handles that are out */
+    uint64_t pool_ns;         /* what its operations take */
     script_task task[SCRIPT_TASKS];
     uint64_t steps, awaits; /* resumes and waits begun */
     unsigned deadlocks, nomem, leaked;
@@ -188,5 +230,30 @@ void script_broken(script_world *w, const char *what, const char *file, int line
 
 /* Print the program in its own words, to stderr. */
 void script_print(const script_program *p);
+
+/* --- between script.c and script_pool.c ------------------------------------------------- */
+
+static inline int script_is_scope(const script_frame *f)
+{
+    return f->permit == NULL && f->lease == NULL;
+}
+
+void script_push(script_task *t, weir_permit *p, weir_lease *lease);
+void script_forget_frame(script_task *t, unsigned i);
+int script_may_wait(script_task *t);
+/* A wait has begun: 1, or 0 if it is a deadlock, which the task that closes the cycle raises. */
+int script_waits(script_task *t, script_code doing);
+
+/* An op of the pool. 1 if the task waits now. */
+int script_pool_op(script_task *t, const script_op *op);
+/* The wait for a lease ended with `status`. */
+void script_leased(script_task *t, weir_status status);
+/* Give back the lease of frame `i`. */
+void script_give(script_task *t, unsigned i, int suspect);
+/* Nothing more will be asked of it: close it. */
+void script_pool_end(script_world *w);
+/* What must hold of it always, and at the end. */
+void script_pool_validate(script_world *w);
+void script_pool_finish(script_world *w);
 
 #endif

@@ -40,6 +40,7 @@ static void script_validate(script_world *w)
     for (unsigned s = 0; s < SCRIPT_SEMAPHORES; s++)
         if (w->program->capacity[s] > 0)
             SCRIPT_CHECK(w, weir_semaphore_validate(&w->sem[s]) == 0);
+    script_pool_validate(w);
 }
 
 int script_step(script_world *w)
@@ -52,6 +53,8 @@ int script_step(script_world *w)
                     weir_scope_cancel(w->rt, &w->task[i].task.scope, (weir_reason){"the end", 0});
         return cancelled;
     }
+    if (weir_root(w->rt)->n_children == 0)
+        script_pool_end(w);
     if (!w->lazy)
         script_validate(w);
     SCRIPT_CHECK(w, w->steps < 100000);
@@ -83,6 +86,7 @@ int script_finish(script_world *w)
         if (w->broken == NULL)
             weir_semaphore_fini(&w->sem[s]);
     }
+    script_pool_finish(w);
     if (w->broken == NULL) /* a broken world stays for the debugger */
         weir_runtime_free(w->rt);
     return w->broken == NULL;
@@ -152,7 +156,18 @@ void script_print(const script_program *p)
                                         "CLOSE",
                                         "CLOSE_SEMAPHORE",
                                         "DRAIN",
-                                        "RESIZE"};
+                                        "RESIZE",
+                                        "POOL",
+                                        "LEASE",
+                                        "TAKE",
+                                        "GIVE",
+                                        "DISCARD",
+                                        "LEND",
+                                        "LOSE",
+                                        "CLOSE_POOL",
+                                        "DRAIN_POOL",
+                                        "RESIZE_POOL",
+                                        "EVICT_POOL"};
     print_error("%s, capacities %u %u %u\n", p->name, p->capacity[0], p->capacity[1],
                 p->capacity[2]);
     for (unsigned i = 0; i < SCRIPT_TASKS; i++) {

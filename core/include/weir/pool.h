@@ -93,7 +93,8 @@ struct weir_lease {
     uint8_t reported; /* as held too long */
     /* Of a waiter that ended FAILED: what `create` failed with (owned by the lease until
      * weir_lease_forget, unless taken out), or 0, and why: what `create` answered, WEIR_ETIMEOUT if
-     * it took longer than create_timeout, WEIR_EOPEN if the pool opened and its `cause` says why.
+     * it took longer than create_timeout, WEIR_ENOMEM if it could not begin, WEIR_EOPEN if the pool
+     * opened and its `cause` says why.
      */
     intptr_t failure;
     int rc;
