@@ -25,9 +25,9 @@ typedef struct weir_wheel {
     weir_list slot[WEIR_WHEEL_LEVELS][WEIR_WHEEL_SLOTS];
 } weir_wheel;
 
-/* Records of one size that are made once and recycled. */
+/* Records of one size that are made once and recycled: those that are free, by their first word. */
 typedef struct weir_records {
-    weir_list free;
+    weir_link *free;
     size_t size;
 } weir_records;
 
@@ -60,9 +60,24 @@ int weir__scope_validate(const weir_runtime *rt, const weir_scope *s);
 
 void weir__scope_emptied(weir_runtime *rt, weir_scope *s);
 
+void *weir__record_make(weir_runtime *rt, weir_records *r, size_t size);
+
 /* A record of `size` bytes whose first member is a weir_link, or NULL; fresh ones are zeroed,
  * recycled ones keep what they held past the link. And back. */
-void *weir__record_new(weir_runtime *rt, weir_records *r, size_t size);
-void weir__record_free(weir_records *r, void *record);
+static inline void *weir__record_new(weir_runtime *rt, weir_records *r, size_t size)
+{
+    weir_link *k = r->free;
+    if (k == NULL)
+        return weir__record_make(rt, r, size);
+    r->free = k->next;
+    return k;
+}
+
+static inline void weir__record_free(weir_records *r, void *record)
+{
+    weir_link *k = record;
+    k->next = r->free;
+    r->free = k;
+}
 
 #endif

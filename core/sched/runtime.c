@@ -21,8 +21,6 @@ weir_runtime *weir_runtime_new(const weir_env *env)
     rt->now = env->now(env->ctx);
     weir_list_init(&rt->ready);
     weir_list_init(&rt->quiet);
-    weir_list_init(&rt->permits.free);
-    weir_list_init(&rt->leases.free);
     weir__wheel_init(&rt->wheel, rt->now);
     weir_scope_open(rt, &rt->root, NULL, NULL, WEIR_SCOPE_SUPERVISOR);
     rt->n.scopes = 0; /* the root is not counted */
@@ -190,11 +188,8 @@ uint32_t weir_choose(weir_runtime *rt, uint32_t n, weir_choice kind)
 /* --- small records of one size, recycled, so that an uncontended grant does not touch malloc.
  * A record keeps its bytes past the link while it is free: a generation in it stays valid. --- */
 
-void *weir__record_new(weir_runtime *rt, weir_records *r, size_t size)
+void *weir__record_make(weir_runtime *rt, weir_records *r, size_t size)
 {
-    weir_link *k = weir_list_pop(&r->free);
-    if (k != NULL)
-        return k;
     void *p = weir_alloc(rt, NULL, 0, size);
     if (p != NULL) {
         memset(p, 0, size);
@@ -203,15 +198,10 @@ void *weir__record_new(weir_runtime *rt, weir_records *r, size_t size)
     return p;
 }
 
-void weir__record_free(weir_records *r, void *record)
-{
-    weir_link *k = record;
-    weir_link_init(k);
-    weir_list_push_front(&r->free, k);
-}
-
 static void trim(weir_runtime *rt, weir_records *r)
 {
-    for (weir_link *k; (k = weir_list_pop(&r->free)) != NULL;)
+    for (weir_link *k; (k = r->free) != NULL;) {
+        r->free = k->next;
         weir_alloc(rt, k, r->size, 0);
+    }
 }

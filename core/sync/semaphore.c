@@ -133,15 +133,24 @@ static inline void hold_on_arrival(weir_semaphore *s, weir_permit *p, weir_arriv
     hold(s, p);
 }
 
+/* What is free goes to whom nobody is before: how most permits are taken. */
+static inline int is_free(const weir_semaphore *s, uint32_t n)
+{
+    return s->waiting == 0 && n <= s->available && n > 0 && !s->closed && !s->draining;
+}
+
 int weir_semaphore_take_ranked(weir_semaphore *s, weir_task *holder, uint32_t n, int32_t priority,
                                weir_permit **out)
 {
-    int rc = refuse(s, n);
-    if (rc != 0)
-        return rc;
-    weir_arrival how = arrival(s, n, priority);
-    if (how == WEIR_ARRIVAL_WAIT)
-        return WEIR_EBUSY;
+    weir_arrival how = WEIR_ARRIVAL_LEAD;
+    if (!is_free(s, n)) {
+        int rc = refuse(s, n);
+        if (rc != 0)
+            return rc;
+        how = arrival(s, n, priority);
+        if (how == WEIR_ARRIVAL_WAIT)
+            return WEIR_EBUSY;
+    }
     weir_permit *p = permit_new(s, holder, n);
     if (p == NULL)
         return WEIR_ENOMEM;
