@@ -260,11 +260,14 @@ void lcontext_set_functions(lua_State *L, const luaL_Reg *functions)
 void lcontext_new_type(lua_State *L, ltype type, const luaL_Reg *methods, const luaL_Reg *meta)
 {
     lbox *box = lbox_of(L);
+    int n = 0;
+    while (methods[n].name != NULL)
+        n++;
     luaL_newmetatable(L, ltype_names[type]);
     box->meta[type] = lua_topointer(L, -1);
     lua_pushvalue(L, -1);
     box->meta_ref[type] = luaL_ref(L, LUA_REGISTRYINDEX);
-    lua_newtable(L);
+    lua_createtable(L, 0, 4 * n); /* sparse: a look-up seldom meets another name */
     lcontext_set_functions(L, methods);
     if (meta != NULL) { /* with the methods as upvalue 2 */
         lua_pushvalue(L, -2);

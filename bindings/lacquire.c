@@ -62,7 +62,7 @@ static int acquire_now(lua_State *L, const lbox *box, ltask *t, lsem *s, uint32_
                        const acquire_options *options)
 {
     weir_permit *permit = NULL;
-    lpermit *p = lpermit_push(L, box, n);
+    lpermit *p = lpermit_push(L, box);
     int rc = weir_semaphore_take_ranked(&s->sem, &t->task, n, options->priority, &permit);
     if (rc == 0) {
         lpermit_take(p, s->ctx, permit);
@@ -89,10 +89,10 @@ static int acquire_now(lua_State *L, const lbox *box, ltask *t, lsem *s, uint32_
 /* The semaphore at 1, of this runtime, or misuse. */
 static inline lsem *check_self(lua_State *L, const lbox *box, const char *name)
 {
-    lsem **object = ltest_object(L, 1, box, LTYPE_SEMAPHORE);
-    if (object == NULL || *object == NULL || (*object)->ctx != box->current)
+    const lsem_object *object = ltest_tagged(L, 1, box, LTYPE_SEMAPHORE);
+    if (object == NULL || object->sem == NULL || object->sem->ctx != box->current)
         return lsem_check(L, LTYPE_SEMAPHORE, name); /* raises */
-    return *object;
+    return object->sem;
 }
 
 static int acquire_then(lua_State *L, int status, lua_KContext kctx);
@@ -151,7 +151,7 @@ int lsem_try_acquire(lua_State *L)
     if (t == NULL)
         lwait_task(L, s->ctx, name); /* raises */
     weir_permit *permit = NULL;
-    lpermit *p = lpermit_push(L, box, n);
+    lpermit *p = lpermit_push(L, box);
     int rc = weir_semaphore_try(&s->sem, &t->task, n, &permit);
     if (rc == 0) {
         lpermit_take(p, s->ctx, permit);

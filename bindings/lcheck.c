@@ -86,14 +86,20 @@ uint32_t lcheck_bound(lua_State *L, int table, const char *op, const char *name,
 
 uint64_t lcheck_seconds(lua_State *L, int index, const char *op, const char *name)
 {
+    const int64_t never = 9000000000; /* seconds; beyond 290 years there is no difference */
+    if (lua_isinteger(L, index)) {
+        lua_Integer n = lua_tointeger(L, index);
+        if (n >= 0)
+            return n >= never ? WEIR_FOREVER : (uint64_t)n * WEIR_SECOND;
+    }
     double s = lua_type(L, index) == LUA_TNUMBER ? (double)lua_tonumber(L, index) : -1;
     if (!(s >= 0)) /* NaN included */
         lcheck_fail(L, op, name, "a number of seconds >= 0", index);
-    if (s >= 9e9) /* beyond 290 years there is no difference to never */
+    if (s >= (double)never)
         return WEIR_FOREVER;
     s *= 1e9;
-    uint64_t ns = (uint64_t)s;
-    return ns + (s - (double)ns >= .5); /* to the nearest, exactly */
+    int64_t ns = (int64_t)s;
+    return (uint64_t)(ns + (s - (double)ns >= .5)); /* to the nearest, exactly */
 }
 
 uint64_t lcheck_only_timeout(lua_State *L, int index, const char *op)

@@ -144,7 +144,7 @@ static int limit_index(lua_State *L)
 
 static int limit_tostring(lua_State *L)
 {
-    lsem *s = *(lsem **)lcheck_object(L, 1, LTYPE_LIMIT, "limit");
+    const lsem *s = ((const lsem_object *)lcheck_object(L, 1, LTYPE_LIMIT, "limit"))->sem;
     if (s == NULL)
         lua_pushliteral(L, "weir.limit (ended)");
     else

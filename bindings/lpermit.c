@@ -9,18 +9,20 @@
 
 #include "lsemaphore.h"
 
+/* No finalizer clears the tag: a stale one leads to a record that is there, of another generation.
+ */
 struct lpermit {
+    const void *tag;     /* first */
     weir_permit *permit; /* valid while the runtime lives and the generation matches */
-    uint64_t runtime;    /* number of its context; 0 while it is empty */
     uint32_t generation;
-    uint32_t n;
+    uint32_t runtime; /* number of its context; 0 while it is empty */
 };
 
-lpermit *lpermit_push(lua_State *L, const lbox *box, uint32_t n)
+lpermit *lpermit_push(lua_State *L, const lbox *box)
 {
     lpermit *p = lua_newuserdatauv(L, sizeof *p, 0);
+    p->tag = ltag(box, LTYPE_PERMIT);
     p->runtime = 0;
-    p->n = n;
     lcontext_set_type(L, box, LTYPE_PERMIT);
     return p;
 }
@@ -28,8 +30,8 @@ lpermit *lpermit_push(lua_State *L, const lbox *box, uint32_t n)
 void lpermit_take(lpermit *p, const lcontext *ctx, weir_permit *permit)
 {
     p->permit = permit;
-    p->runtime = ctx->number;
     p->generation = permit->generation;
+    p->runtime = ctx->number;
 }
 
 static int is_held(const lbox *box, const lpermit *p)
@@ -41,7 +43,7 @@ static int is_held(const lbox *box, const lpermit *p)
 /* The permit at `index`, held by the running task, or misuse. */
 static lpermit *check_mine(lua_State *L, const lbox *box, int index, const char *op)
 {
-    lpermit *p = ltest_object(L, index, box, LTYPE_PERMIT);
+    lpermit *p = ltest_tagged(L, index, box, LTYPE_PERMIT);
     if (p == NULL)
         lcheck_fail(L, op, index == 1 ? "self" : "other", "a permit", index);
     if (!is_held(box, p))
@@ -69,7 +71,9 @@ static int permit_release(lua_State *L)
 static int permit_close(lua_State *L)
 {
     const lbox *box = lbox_here(L);
-    const lpermit *p = lcheck_object(L, 1, LTYPE_PERMIT, "permit:close");
+    const lpermit *p = ltest_tagged(L, 1, box, LTYPE_PERMIT);
+    if (p == NULL)
+        return lcheck_fail(L, "permit:close", "self", "a permit", 1);
     /* Somebody else's by now: it was transferred, and this scope has no claim on it. */
     if (is_held(box, p) && p->permit->hold.holder == weir_current(box->current->rt))
         weir_permit_release(p->permit);
@@ -101,15 +105,14 @@ static int permit_split(lua_State *L)
     weir_permit *part = NULL;
     lcheck_object(L, 1, LTYPE_PERMIT, op);
     uint32_t n = lcheck_count(L, 2, op, "n");
-    lpermit *q = lpermit_push(L, box, n);
+    lpermit *q = lpermit_push(L, box);
     lpermit *p =
         check_mine(L, box, 1, op); /* last: to allocate may run a finalizer that releases */
-    if (n >= p->n)
+    if (n >= p->permit->n)
         return lerror_raise(L, "misuse", op, "'n' must be less than the permit's own %I, got %I",
-                            (lua_Integer)p->n, (lua_Integer)n);
+                            (lua_Integer)p->permit->n, (lua_Integer)n);
     if (weir_permit_split(p->permit, n, &part) != 0)
         return luaL_error(L, "not enough memory");
-    p->n -= n;
     lpermit_take(q, box->current, part);
     return 1;
 }
@@ -124,7 +127,6 @@ static int permit_merge(lua_State *L)
         return lerror_raise(L, "misuse", op, "a permit cannot be merged with itself");
     if (weir_permit_merge(p->permit, other->permit) != 0)
         return lerror_raise(L, "misuse", op, "the permits are of two semaphores");
-    p->n += other->n;
     return 0;
 }
 
@@ -132,12 +134,13 @@ static int permit_index(lua_State *L)
 {
     if (lcontext_push_method(L) != LUA_TNIL)
         return 1;
-    lpermit *p = lua_touserdata(L, 1);
+    const lpermit *p = lcheck_object(L, 1, LTYPE_PERMIT, "permit");
+    int held = is_held(lbox_here(L), p);
     const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
     if (strcmp(key, "n") == 0)
-        lua_pushinteger(L, p->n);
+        lua_pushinteger(L, held ? p->permit->n : 0);
     else if (strcmp(key, "held") == 0)
-        lua_pushboolean(L, is_held(lbox_here(L), p));
+        lua_pushboolean(L, held);
     else
         return lerror_raise(L, "misuse", "permit", "no field '%s'", key);
     return 1;

@@ -189,8 +189,11 @@ ltask *lrun_main(lua_State *L, lcontext *ctx, int nargs)
     ctx->from = L;
     ctx->running = 1;
     drive(L, ctx, t);
+    /* What is closing on a loop that we share gets its callback while there is a state for it. */
     if (ctx->guest != NULL)
-        lguest_step(L, ctx); /* what is closing gets its callback before the state is closed */
+        lguest_step(L, ctx);
+    else if (ctx->loop != NULL)
+        weir_loop_once(ctx->loop, 0);
     ctx->running = 0;
     ctx->from = from;
     ctx->main_task = NULL;

@@ -491,9 +491,9 @@ static int core_next_ended(lua_State *L)
 
 static int scope_index(lua_State *L)
 {
-    lscope *s = lua_touserdata(L, 1);
     if (lcontext_push_method(L) != LUA_TNIL)
         return 1;
+    lscope *s = lcheck_object(L, 1, LTYPE_SCOPE, "scope");
     const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
     if (strcmp(key, "name") == 0 || strcmp(key, "errors") == 0) {
         if (lua_getiuservalue(L, 1, LSCOPE_EXTRA) == LUA_TTABLE)

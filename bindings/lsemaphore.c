@@ -13,7 +13,7 @@
 void lsem_free(lsem *s)
 {
     if (s->owner != NULL)
-        *s->owner = NULL;
+        s->owner->sem = NULL;
     weir_link_remove(&s->link);
     weir_alloc(s->ctx->rt, s, s->size, 0);
 }
@@ -46,9 +46,11 @@ lsem *lsem_new(lua_State *L, ltype type, const lsem_options *options, const char
     const char *name = options->name;
     size_t size = sizeof(lsem) + (name != NULL ? strlen(name) + 1 : 0);
     free_orphans(ctx);
-    lsem **box = lua_newuserdatauv(L, sizeof *box, 1);
-    *box = NULL;
-    lcontext_set_type(L, lbox_here(L), type);
+    const lbox *box = lbox_here(L);
+    lsem_object *object = lua_newuserdatauv(L, sizeof *object, 1);
+    object->tag = ltag(box, type);
+    object->sem = NULL;
+    lcontext_set_type(L, box, type);
     lsem *s = weir_alloc(ctx->rt, NULL, 0, size);
     if (s == NULL)
         luaL_error(L, "%s: not enough memory", op);
@@ -62,8 +64,8 @@ lsem *lsem_new(lua_State *L, ltype type, const lsem_options *options, const char
     s->sem.max_waiting = options->max_waiting;
     s->sem.bypass = options->bypass;
     weir_list_push(&ctx->semaphores, &s->link);
-    s->owner = box;
-    *box = s;
+    s->owner = object;
+    object->sem = s;
     return s;
 }
 
@@ -71,10 +73,15 @@ lsem *lsem_new(lua_State *L, ltype type, const lsem_options *options, const char
  * freed when that has come back. */
 int lsem_gc(lua_State *L)
 {
-    lsem *s = *(lsem **)lua_touserdata(L, 1);
+    lsem_object *object = lua_touserdata(L, 1);
+    const lbox *box = lbox_here(L);
+    if (ltest_object(L, 1, box, LTYPE_SEMAPHORE) == NULL)
+        lcheck_object(L, 1, LTYPE_LIMIT, "__gc");
+    lsem *s = object->sem;
+    object->sem = NULL; /* other finalizers may still look at the userdata */
+    object->tag = NULL;
     if (s == NULL)
         return 0;
-    *s->owner = NULL; /* other finalizers may still look at the userdata */
     s->owner = NULL;
     if (!free_if_idle(s)) {
         weir_link_remove(&s->link);
@@ -85,7 +92,7 @@ int lsem_gc(lua_State *L)
 
 static lsem *of_userdata(lua_State *L, int index, const char *op)
 {
-    lsem *s = *(lsem **)lua_touserdata(L, index);
+    lsem *s = ((const lsem_object *)lua_touserdata(L, index))->sem;
     if (s == NULL || s->ctx != lcontext_here(L))
         lerror_raise(L, "misuse", op, "it belongs to another runtime, or to one that has ended");
     return s;
@@ -184,7 +191,7 @@ void lsem_outcome(lua_State *L, lcontext *ctx)
     const weir_waiter *w = &ltask_current(ctx)->task.wait;
     if (w->status == WEIR_GRANTED)
         return;
-    lsem *s = *(lsem **)lua_touserdata(L, 1);
+    const lsem *s = ((const lsem_object *)lua_touserdata(L, 1))->sem;
     if (w->status == WEIR_CLOSED)
         lsem_refused(L, &s->sem, WEIR_ECLOSED, 0, "semaphore:acquire");
     if (w->status == WEIR_IMPOSSIBLE) {
@@ -284,9 +291,10 @@ static int with_then(lua_State *L, int status, lua_KContext n)
     return with_now(L, ltask_current(ctx), s, (uint32_t)n);
 }
 
-static inline int with(lua_State *L, const lbox *box, lsem **object, uint32_t n, const char *op)
+static inline int with(lua_State *L, const lbox *box, const lsem_object *object, uint32_t n,
+                       const char *op)
 {
-    lsem *s = *object;
+    lsem *s = object->sem;
     if (s == NULL || s->ctx != box->current)
         s = of_userdata(L, 1, op); /* raises */
     ltask *t = lwait_task(L, s->ctx, op);
@@ -306,7 +314,7 @@ int lsem_with(lua_State *L)
 static int semaphore_with(lua_State *L)
 {
     const lbox *box = lbox_here(L);
-    lsem **object = ltest_object(L, 1, box, LTYPE_SEMAPHORE);
+    const lsem_object *object = ltest_tagged(L, 1, box, LTYPE_SEMAPHORE);
     if (object == NULL)
         lcheck_object(L, 1, LTYPE_SEMAPHORE, "semaphore:with"); /* raises */
     return with(L, box, object, 1, "semaphore:with");
@@ -315,7 +323,7 @@ static int semaphore_with(lua_State *L)
 /* semaphore:with_n(n, fn, ...) -> what fn returns, called while n permits are held. */
 static int semaphore_with_n(lua_State *L)
 {
-    lsem **object = lcheck_object(L, 1, LTYPE_SEMAPHORE, "semaphore:with_n");
+    const lsem_object *object = lcheck_object(L, 1, LTYPE_SEMAPHORE, "semaphore:with_n");
     uint32_t n = lcheck_count(L, 2, "semaphore:with_n", "n");
     lua_remove(L, 2);
     return with(L, lbox_here(L), object, n, "semaphore:with_n");
@@ -414,7 +422,7 @@ static int semaphore_index(lua_State *L)
     if (lcontext_push_method(L) != LUA_TNIL)
         return 1;
     const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
-    const weir_semaphore *s = &of_userdata(L, 1, "semaphore")->sem;
+    const weir_semaphore *s = &lsem_check(L, LTYPE_SEMAPHORE, "semaphore")->sem;
     if (strcmp(key, "capacity") == 0)
         lua_pushinteger(L, s->capacity);
     else if (strcmp(key, "available") == 0)
@@ -430,7 +438,7 @@ static int semaphore_index(lua_State *L)
 
 static int semaphore_tostring(lua_State *L)
 {
-    lsem *s = *(lsem **)lcheck_object(L, 1, LTYPE_SEMAPHORE, "semaphore");
+    const lsem *s = ((const lsem_object *)lcheck_object(L, 1, LTYPE_SEMAPHORE, "semaphore"))->sem;
     if (s == NULL)
         lua_pushliteral(L, "weir.semaphore (ended)");
     else

@@ -41,8 +41,8 @@ int lsem_try_acquire(lua_State *L);
 /* --- lpermit.c: a handle of a permit -----------------------------------------------------------
  */
 typedef struct lpermit lpermit;
-/* Push an empty handle for `n`. Raises. */
-lpermit *lpermit_push(lua_State *L, const lbox *box, uint32_t n);
+/* Push an empty handle. Raises. */
+lpermit *lpermit_push(lua_State *L, const lbox *box);
 /* Fill it. */
 void lpermit_take(lpermit *p, const lcontext *ctx, weir_permit *permit);
 void lpermit_open(lua_State *L);

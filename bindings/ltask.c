@@ -182,9 +182,9 @@ static int task_cancel(lua_State *L)
 
 static int task_index(lua_State *L)
 {
-    ltask *t = lua_touserdata(L, 1);
     if (lcontext_push_method(L) != LUA_TNIL)
         return 1;
+    ltask *t = lcheck_object(L, 1, LTYPE_TASK, "task");
     const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
     if (strcmp(key, "status") == 0) {
         lua_pushstring(L, states[t->task.state]);
