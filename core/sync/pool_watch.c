@@ -54,6 +54,18 @@ uint64_t weir_pool_retry_after(const weir_pool *p)
 
 /* --- invariants ---------------------------------------------------------------------- */
 
+/* Will an idle one be looked at before its time? (Past its idle_timeout it may stay for `min`.) */
+static int is_looked_at(const weir_pool *p, const weir_resource *r)
+{
+    uint64_t at = r->retire, keep = weir__later(r->since, r->keep);
+    uint64_t idle = weir__later(r->used, p->options.idle_timeout);
+    if (p->ops->check != NULL && keep < at)
+        at = keep;
+    if (idle > p->rt->now && idle < at)
+        at = idle;
+    return at == WEIR_FOREVER || (weir_timer_is_set(&r->timer) && r->timer.deadline <= at);
+}
+
 static int validate_resource(const weir_pool *p, const weir_resource *r, unsigned state)
 {
     const weir_lease *lease = r->lease;
@@ -65,9 +77,8 @@ static int validate_resource(const weir_pool *p, const weir_resource *r, unsigne
         return __LINE__;
     if (state == WEIR_RESOURCE_IDLE && r->doomed)
         return __LINE__;
-    if (state == WEIR_RESOURCE_IDLE && r->retire != WEIR_FOREVER &&
-        (!weir_timer_is_set(&r->timer) || r->timer.deadline > r->retire))
-        return __LINE__; /* nobody would end its life */
+    if (state == WEIR_RESOURCE_IDLE && !is_looked_at(p, r))
+        return __LINE__;
     if (lease == NULL)
         return 0;
     if (lease->of != p || lease->resource != r || lease->waiter != NULL || lease->failure != 0)

@@ -1,4 +1,4 @@
-/* pool_failure_test.c - creates that fail, hang or come late: who is told, when it is tried again. */
+/* pool_failure_test.c - creates that fail, hang or come late, and what becomes of who waits. */
 #include "pool_bed.h"
 
 static weir_pool_options options(uint32_t min, uint32_t max)
