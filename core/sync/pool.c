@@ -73,15 +73,9 @@ int weir_pool_init(weir_runtime *rt, weir_pool *p, const weir_pool_ops *ops,
     weir_timer_init(&p->dial, weir__pool_dial_fire);
     weir_timer_init(&p->leak, report_leaks);
     set_bounds(p, o->min, o->max);
-    p->look_after = o->idle_timeout;
     p->stale_after = WEIR_FOREVER;
-    if (ops->check != NULL) {
-        uint64_t keep = o->keep_alive;
-        if (keep != WEIR_FOREVER)
-            keep -= (uint64_t)((double)keep * o->jitter);
-        p->look_after = keep < p->look_after ? keep : p->look_after;
+    if (ops->check != NULL)
         p->stale_after = o->check_idle == 0 ? 0 : weir__later(o->check_idle, 1);
-    }
     p->wanted = o->min;
     p->need_since = rt->now;
     if (o->min > 0)
@@ -436,13 +430,14 @@ static void leave_acquire(weir_runtime *rt, weir_waiter *w)
         weir__pool_changed(p);
 }
 
-/* Nobody has seen it: it is as good as it was, and was not used. */
+/* Nobody has seen it: it is as good as it was, and was not used. Its timer may be one of before. */
 static void refund_acquire(weir_runtime *rt, weir_waiter *w)
 {
     weir_lease *lease = w->object;
     weir_pool *p = lease->of;
-    (void)rt;
-    weir__pool_hand(p, end_lease(lease), 0);
+    weir_resource *r = end_lease(lease);
+    weir_timer_unset(rt, &r->timer);
+    weir__pool_hand(p, r, 0);
     weir__pool_changed(p);
 }
 

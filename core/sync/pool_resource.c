@@ -139,16 +139,16 @@ void weir_pool_destroyed(weir_pool *p, weir_resource *r)
 
 /* --- rest ---------------------------------------------------------------------------- */
 
-/* Set the timer of an idle resource to the first of what may end its rest. Past its idle_timeout it
- * stays while the pool would have less than `min`. */
-static void arm(weir_pool *p, weir_resource *r)
+/* When an idle resource is next looked at: the first of what may end its rest. Past its
+ * idle_timeout it stays while the pool would have less than `min`. */
+static uint64_t next_look(const weir_pool *p, const weir_resource *r)
 {
     uint64_t now = p->rt->now, at = r->retire, idle = weir__later(r->used, p->options.idle_timeout);
     if (p->ops->check != NULL && weir__later(r->since, r->keep) < at)
         at = weir__later(r->since, r->keep);
     if (idle < at && (idle > now || weir__pool_strong(p) > p->options.min))
         at = idle;
-    weir_timer_set(p->rt, &r->timer, at);
+    return at;
 }
 
 static void rest(weir_pool *p, weir_resource *r, int front)
@@ -158,8 +158,9 @@ static void rest(weir_pool *p, weir_resource *r, int front)
         weir_link_remove(&r->link);
         weir_list_push_front(&p->idle, &r->link);
     }
-    if (!weir_timer_is_set(&r->timer) || r->timer.deadline > weir__later(p->rt->now, p->look_after))
-        arm(p, r);
+    uint64_t at = next_look(p, r);
+    if (!weir_timer_is_set(&r->timer) || r->timer.deadline > at)
+        weir_timer_set(p->rt, &r->timer, at);
 }
 
 /* Why a fit resource must go, or WEIR_EVICTED_CAUSES. */
@@ -203,7 +204,7 @@ static void look(weir_pool *p, weir_resource *r)
     else if (p->ops->check != NULL && now >= weir__later(r->since, r->keep))
         weir__pool_check(p, r, 1);
     else
-        arm(p, r);
+        weir_timer_set(p->rt, &r->timer, next_look(p, r));
 }
 
 void weir__resource_fire(weir_runtime *rt, weir_timer *timer)

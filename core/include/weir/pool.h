@@ -158,7 +158,6 @@ struct weir_pool {
     uint64_t returned;      /* ns: a lease came back fit at */
     uint64_t failed;        /* ns: a create failed last at */
     uint64_t stale_after;   /* ns idle from which on it is checked first */
-    uint64_t look_after;    /* ns: no idle one is looked at sooner, but for its lifetime */
     uint64_t recent_hold, recent_create; /* ns, smoothed: an eighth is new */
     intptr_t cause; /* what the last create that failed did fail with; 0: nothing to show */
     int cause_rc;   /* and its code: WEIR_ETIMEOUT if it took longer than create_timeout; or 0 */
