@@ -458,7 +458,8 @@ extern const lwork lpool_work;
 void lpool_open(lua_State *L);
 /* Nobody will look how the wait `w` ended, whose coroutine is dead. */
 void lpool_abandon(weir_waiter *w);
-/* The end of a run: close the pools of `ctx`; are they all empty; open again those it closed. */
+/* The end of a run: close the pools of `ctx`; are they all empty; open again those it closed, if
+ * another run may come. */
 void lpool_stop_all(lcontext *ctx);
 int lpool_all_stopped(lcontext *ctx);
 void lpool_restart_all(lcontext *ctx);

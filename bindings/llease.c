@@ -108,7 +108,7 @@ static int lease_index(lua_State *L)
 {
     if (lcontext_push_method(L) != LUA_TNIL)
         return 1;
-    weir_lease *lease = held(L, lua_touserdata(L, 1));
+    weir_lease *lease = held(L, lcheck_object(L, 1, LTYPE_LEASE, "lease"));
     const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
     if (strcmp(key, "held") == 0) {
         lua_pushboolean(L, lease != NULL);

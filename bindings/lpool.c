@@ -16,7 +16,7 @@ static const char weak_key = 0; /* registry key of the weak table: lpool.key -> 
 
 int lpool_push(lua_State *L, const lpool *s)
 {
-    if (s->owner == NULL) {
+    if (s->is_garbage) {
         lcontext_push_slot(L, s->ctx, s->slot);
         return 1;
     }
@@ -32,18 +32,21 @@ int lpool_push(lua_State *L, const lpool *s)
 static void pool_free(lpool *s)
 {
     weir_pool_fini(&s->pool);
+    *s->owner = NULL;
     weir_link_remove(&s->head.link);
     weir_alloc(s->ctx->rt, s, s->size, 0);
 }
 
 void lpool_settle(lpool *s)
 {
-    if (s->owner != NULL || weir_link_is_linked(&s->turn.link) || !weir_pool_is_gone(&s->pool))
+    if (!s->is_garbage || weir_link_is_linked(&s->turn.link) || !weir_pool_is_gone(&s->pool))
         return;
     if (!lua_checkstack(s->ctx->main, 4))
         return; /* with the runtime, then */
-    lcontext_unanchor(s->ctx->main, s->ctx, s->slot);
+    int slot = s->slot;
+    lcontext *ctx = s->ctx;
     pool_free(s);
+    lcontext_unanchor(ctx->main, ctx, slot);
 }
 
 /* With the runtime, in which nothing runs any more. */
@@ -54,8 +57,6 @@ void lpool_end(lobject *o)
     weir_waiter_abandon(s->ctx->rt, &s->turn);
     weir_pool_close(&s->pool);
     lpool_answer_all(s);
-    if (s->owner != NULL)
-        *s->owner = NULL;
     pool_free(s);
 }
 
@@ -70,13 +71,12 @@ static void fill_slot(lua_State *L, const lpool *s)
 
 static int pool_gc(lua_State *L)
 {
-    lpool *s = *(lpool **)lua_touserdata(L, 1);
+    lpool *s = *(lpool **)lcheck_object(L, 1, LTYPE_POOL, "__gc");
     if (s == NULL)
         return 0;
-    *s->owner = NULL; /* other finalizers may still look at the userdata */
-    s->owner = NULL;
     lua_settop(L, 1);
-    fill_slot(L, s);
+    fill_slot(L, s); /* what it still does may use it */
+    s->is_garbage = 1;
     weir_pool_close(&s->pool);
     if (!weir_list_is_empty(&s->jobs))
         lpool_ask_turn(s);
@@ -84,21 +84,13 @@ static int pool_gc(lua_State *L)
     return 0;
 }
 
-/* The pool of the userdata at 1, whose type is known. */
-static lpool *of_userdata(lua_State *L, const char *op)
+lpool *lpool_check(lua_State *L, const char *op)
 {
-    lpool *s = *(lpool **)lua_touserdata(L, 1);
+    lpool *s = *(lpool **)lcheck_object(L, 1, LTYPE_POOL, op);
     if (s == NULL || s->ctx != lcontext_here(L))
         lerror_raise(L, "misuse", op, "it belongs to another runtime, or to one that has ended");
     if (weir_current(s->ctx->rt) == NULL)
         weir_now_update(s->ctx->rt); /* no turn has read the clock */
-    return s;
-}
-
-lpool *lpool_check(lua_State *L, const char *op)
-{
-    lcheck_object(L, 1, LTYPE_POOL, op);
-    lpool *s = of_userdata(L, op);
 #ifdef WEIR_STRESS
     assert(weir_pool_validate(&s->pool) == 0);
 #endif
@@ -220,7 +212,7 @@ static int pool_index(lua_State *L)
     if (lcontext_push_method(L) != LUA_TNIL)
         return 1;
     const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
-    const weir_pool *p = &of_userdata(L, "pool")->pool;
+    const weir_pool *p = &lpool_check(L, "pool")->pool;
     const struct {
         const char *name;
         uint32_t value;

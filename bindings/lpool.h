@@ -18,7 +18,7 @@ enum {
 };
 
 /* A pool: core memory, because leases and its tasks may be there when the userdata is collected.
- * `*owner` is the pointer in the userdata; both are NULL once either is gone. */
+ * `*owner` is the pointer in the userdata, NULL once this is gone. */
 typedef struct lpool {
     lobject head;
     lcontext *ctx;
@@ -29,8 +29,9 @@ typedef struct lpool {
     weir_list jobs;           /* lresource: an operation to begin, or a leak to report */
     uint64_t acquire_timeout; /* ns */
     uint64_t made;            /* ns: since when its requests are counted */
-    int slot;                 /* in ctx->tasks: has the userdata once it was collected */
+    int slot;                 /* in ctx->tasks: has the userdata once it is garbage */
     int line;                 /* where it was made, in LPOOL_SITE */
+    uint8_t is_garbage;       /* nobody refers to it: closed, and gone with what it still has */
     uint8_t is_ending;        /* with the runtime: whatever it asks for is answered at once */
     uint8_t restarts;         /* closed by the end of a run alone */
     size_t size;

@@ -56,7 +56,8 @@ static int joined(lua_State *L, int status, lua_KContext kctx)
     return 0;
 }
 
-/* Under a shield: wait for the end of the pool at 1, as long as destroying one may take. */
+/* Under a shield: wait for the end of the pool at 1, as long as destroying one may take. For what
+ * this task itself has on loan it would wait in vain. */
 static int join(lua_State *L)
 {
     static const char op[] = "pool:close";
@@ -64,6 +65,7 @@ static int join(lua_State *L)
     uint64_t timeout = s->pool.options.destroy_timeout;
     ltask *t = lwait_enter(L, s->ctx, op);
     weir_pool_join(&s->pool, &t->task.wait, weir_after(s->ctx->rt, timeout));
+    t->task.wait.flags |= WEIR_WAITER_DEFAULT;
     return lwait_park(L, t, joined, 0);
 }
 
@@ -152,7 +154,8 @@ void lpool_restart_all(lcontext *ctx)
 {
     for (lpool *s = first_pool(ctx, weir_list_first(&ctx->objects)); s != NULL;
          s = first_pool(ctx, weir_list_next(&ctx->objects, &s->head.link))) {
-        if (!s->restarts || !weir_pool_is_gone(&s->pool))
+        weir_timer_unset(ctx->rt, &s->pool.leak); /* nothing is lent */
+        if (ctx->simulator != NULL || !s->restarts || !weir_pool_is_gone(&s->pool))
             continue;
         weir_pool_stats stats = s->pool.stats;
         weir_pool_options options = s->pool.options;

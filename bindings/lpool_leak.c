@@ -50,6 +50,8 @@ int lpool_report(lua_State *L)
     lresource *lr = lua_touserdata(L, 1);
     lpool *s = lr->of;
     const weir_lease *lease = lr->r->lease;
+    if (lease == NULL || !lease->reported) /* it came back, and may be lent again */
+        return 0;
     uint64_t held = weir_now(s->ctx->rt) - lease->since;
     ltask_push_name(L, (ltask *)(void *)lease->hold.holder); /* 3 */
     push_site(L, lr);                                        /* 4 */

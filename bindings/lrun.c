@@ -172,8 +172,6 @@ static void drive(lua_State *L, lcontext *ctx, ltask *t)
     while (weir_runtime_counters(ctx->rt)->tasks > 0)
         if (!step(ctx) && weir_runtime_counters(ctx->rt)->tasks > 0)
             weir_scope_open_shields(ctx->rt, root);
-    if (ctx->simulator == NULL)
-        lpool_restart_all(ctx);
 }
 
 ltask *lrun_main(lua_State *L, lcontext *ctx, int nargs)
@@ -194,6 +192,7 @@ ltask *lrun_main(lua_State *L, lcontext *ctx, int nargs)
         lguest_step(L, ctx);
     else if (ctx->loop != NULL)
         weir_loop_once(ctx->loop, 0);
+    lpool_restart_all(ctx); /* after the last turn: with the next run, not before */
     ctx->running = 0;
     ctx->from = from;
     ctx->main_task = NULL;

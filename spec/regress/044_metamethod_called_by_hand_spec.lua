@@ -9,6 +9,8 @@ describe("a metamethod of an object of weir", function()
     { "limit", function() return weir.limit(1) end },
     { "permit", function() return weir.semaphore(1):acquire() end },
     { "task", function() return weir.spawn(function() end) end },
+    { "pool", function() return weir.pool { create = function() return 1 end } end },
+    { "lease", function() return weir.pool { create = function() return 1 end }:acquire() end },
     { "scope", function() return weir.scope(function(s) return s end) end },
   } do
     local name, make <const> = case[1], case[2]
@@ -27,7 +29,7 @@ describe("a metamethod of an object of weir", function()
         assert.is_string(key)
       end
       assert.is_true(called >= #strangers)
-      if name == "permit" then object:release() end
+      if name == "permit" or name == "lease" then object:release() end
     end))
   end
 end)
