@@ -208,7 +208,8 @@ describe("weir.sqlite", function()
     end))
 
     it("stops at the statement that fails", with_table(function(db)
-      local err = refused("SQLITE_ERROR", db.exec, db, "DELETE FROM item WHERE id = 1; DELETE FRM item; DELETE FROM item")
+      local script = "DELETE FROM item WHERE id = 1; DELETE FRM item; DELETE FROM item"
+      local err = refused("SQLITE_ERROR", db.exec, db, script)
       assert.equal("sqlite:exec", err.op)
       assert.equal(39, err.position)
       assert.truthy(err.message:find("in: DELETE FRM item", 1, true))
@@ -402,7 +403,8 @@ describe("weir.sqlite", function()
         CREATE TRIGGER no AFTER DELETE ON a BEGIN SELECT raise(ABORT, 'stays'); END;
         INSERT INTO a VALUES (1, 1);
       ]]
-      assert.equal("positive", refused("SQLITE_CONSTRAINT_CHECK", db.query, db, "INSERT INTO a VALUES (2, 0)").constraint)
+      local err = refused("SQLITE_CONSTRAINT_CHECK", db.query, db, "INSERT INTO a VALUES (2, 0)")
+      assert.equal("positive", err.constraint)
       refused("SQLITE_CONSTRAINT_FOREIGNKEY", db.query, db, "INSERT INTO b VALUES (?)", 5)
       assert.equal("stays", refused("SQLITE_CONSTRAINT_TRIGGER", db.query, db, "DELETE FROM a").detail)
     end))
@@ -471,7 +473,7 @@ describe("weir.sqlite", function()
       misuse("sqlite.open: 'busy_timeout' must be a number", { path = "", busy_timeout = "5" })
       misuse("sqlite.open: 'readonly' must be a boolean", { path = "", readonly = 1 })
       misuse("sqlite.open: 'statements' must be a positive integer", { path = "", statements = -1 })
-      misuse('sqlite.open: \'synchronous\' must be "off", "normal", "full" or "extra"', { path = "", synchronous = "on" })
+      misuse('sqlite.open: \'synchronous\' must be "off", "normal", "full" or "extra"', { path = "", synchronous = 1 })
       misuse("sqlite.open: a database that is opened to be read", { path = "", readonly = true, create = true })
       misuse("sqlite.open: 'timeout' must be", { path = "", timeout = 0 / 0 })
     end))

@@ -265,7 +265,8 @@ describe("weir.sqlite transaction", function()
   end))
 
   it("checks its arguments", with_table(function(db)
-    for _, arguments in ipairs { {}, { 1 }, { {}, 1 }, { { mode = "exclusiv" }, print }, { { isolation = 1 }, print } } do
+    local wrong <const> = { {}, { 1 }, { {}, 1 }, { { mode = "exclusiv" }, print }, { { isolation = 1 }, print } }
+    for _, arguments in ipairs(wrong) do
       local err = helper.error("misuse", db.transaction, db, table.unpack(arguments))
       assert.equal("sqlite:transaction", err.op)
     end
