@@ -5,8 +5,8 @@
 --     weir scripts/fanout.lua               # a demonstration against a server of its own
 --
 -- Its parts are in fanout/: options (command line), input (URLs), run and fetch (the work),
--- report (summary), output (results file), failure (how it can end), demo and server. Runs under
--- `weir` and plain Lua 5.4.
+-- report (summary), output (results file), demo and server; support/ is shared with the other
+-- scripts. Runs under `weir` and plain Lua 5.4.
 
 local here <const> = arg[0]:match("^(.*)/[^/]*$") or "."
 package.path = here .. "/?.lua;" .. package.path
@@ -14,12 +14,12 @@ package.path = here .. "/?.lua;" .. package.path
 local weir = require "weir"
 
 local demo = require "fanout.demo"
-local failure = require "fanout.failure"
 local input = require "fanout.input"
 local options = require "fanout.options"
 local output = require "fanout.output"
 local new_report = require "fanout.report".new
 local run = require "fanout.run"
+local failure = require "support.failure"
 
 -- Fetch what the command line names, and say how it went. Returns the exit code.
 local function fetch_sources(given)
@@ -53,10 +53,7 @@ local function main()
   elseif not failure.is(result) then
     error(result, 0)
   end
-  if result.text then
-    io.stderr:write("fanout.lua: ", result.text, "\n")
-  end
-  return result.code
+  return result:report("fanout.lua")
 end
 
 os.exit(weir.run(main), true)

@@ -6,17 +6,19 @@
 --     weir scripts/webhooks.lua             # a demonstration against receivers of its own
 --
 -- Its parts are in webhooks/: options (command line), source and delivery (input), journal (what
--- was done), destination (what one receiver may be sent, and when), run (the work), report, demo,
--- server and failure; docs/webhooks.md says how they work together. Runs under `weir` and plain Lua 5.4.
+-- was done), destination (what one receiver may be sent, and when), origin (which one that is), run
+-- (the work), report, demo and server; docs/webhooks.md says how they work together. Runs under
+-- `weir` and plain Lua 5.4.
 
 local here <const> = arg[0]:match("^(.*)/[^/]*$") or "."
 package.path = here .. "/?.lua;" .. package.path
 
 local weir = require "weir"
 
+local failure = require "support.failure"
 local lines = require "support.lines"
+local shell = require "support.shell"
 local demo = require "webhooks.demo"
-local failure = require "webhooks.failure"
 local journal = require "webhooks.journal"
 local options = require "webhooks.options"
 local new_report = require "webhooks.report".new
@@ -35,6 +37,25 @@ local function check(what, value, why)
   return value
 end
 
+-- Are two of the files one, by whatever links? Those that are not there yet are none.
+local function check_different(given)
+  local files = { given.source, given.journal, given.dead_letter }
+  for i = 1, 3 do
+    for j = i + 1, 3 do
+      if files[i] and files[j] and shell.is_one_file(files[i], files[j]) then
+        usage("webhooks.lua: SOURCE, --journal and --dead-letter: expected different files")
+      end
+    end
+  end
+end
+
+local function open_dead_letters(given)
+  if not given.dead_letter then
+    return nil
+  end
+  return check("--dead-letter: ", lines.open(given.dead_letter, "ab"))
+end
+
 local function summarise(given, report, note)
   if not given.quiet then
     io.stdout:write(given.json and report:json() or "webhooks.lua: " .. note .. report:text(), "\n")
@@ -44,16 +65,19 @@ end
 
 -- Deliver what the command line names. Returns the exit code.
 local function deliver(given)
+  check_different(given)
   local from <close> = check("", source.open(given.source))
-  local record <close> = check("--journal: ", journal.open(given.journal, given.resume))
-  local dead <close> = given.dead_letter and check("--dead-letter: ", lines.open(given.dead_letter, "ab")) or nil
+  local opened, note = journal.open(given.journal, given.resume)
+  local record <close> = check("--journal: ", opened, note)
+  if note then
+    io.stderr:write("webhooks.lua: --journal: ", note, "\n")
+  end
+  local dead <close> = open_dead_letters(given)
+  check_different(given) -- those that have just been made too
   local report = new_report()
   local fine, problem = pcall(run, from, record, dead, given, report)
-  summarise(given, report, fine and "" or "interrupted, ")
-  if failure.is(problem) then
-    io.stderr:write("webhooks.lua: ", tostring(problem), "\n")
-    return 2
-  elseif not fine then
+  summarise(given, report, fine and "" or weir.kind(problem) == "cancelled" and "interrupted, " or "stopped early, ")
+  if not fine then
     error(problem, 0)
   end
   return report:is_clean() and 0 or 1
@@ -64,7 +88,13 @@ local function main()
   if not given then
     usage(complaint)
   end
-  return (given.demo and demo or deliver)(given)
+  local fine, result = pcall(given.demo and demo or deliver, given)
+  if fine then
+    return result
+  elseif not failure.is(result) then
+    error(result, 0)
+  end
+  return result:report("webhooks.lua")
 end
 
 os.exit(weir.run(main), true)

@@ -2,7 +2,7 @@
 --
 -- fetch(client, item, options, meter) never raises for what a server or the network does; it
 -- returns { status, bytes, attempts, error, message }, error being nil if all went well and
--- "line" if this is no URL: then nothing was sent. It raises `cancelled`, and a fanout.failure
+-- "line" if this is no URL: then nothing was sent. It raises `cancelled`, and a support.failure
 -- for what the client would refuse for any URL. `meter` counts the requests that are in flight
 -- right now: a URL that waits for its next attempt is not.
 -- The wait before attempt k is drawn from 0 to first * 2^(k-1) ("full jitter": what failed
@@ -10,7 +10,7 @@
 
 local weir = require "weir"
 
-local failure = require "fanout.failure"
+local failure = require "support.failure"
 local retry = require "support.retry"
 
 local first_wait <const> = 0.1  -- seconds, doubled with each attempt

@@ -7,9 +7,8 @@
 -- others run meanwhile. Items: { source =, line =, url =, problem = } where `line` counts within
 -- its source (the arguments are one source) and `problem` says why it cannot be fetched.
 
-local weir = require "weir"
-
-local failure = require "fanout.failure"
+local failure = require "support.failure"
+local stream = require "support.stream"
 
 local input = {}
 
@@ -79,35 +78,22 @@ local function reader(file, name)
   end
 end
 
--- The next pieces of standard input, if it is a pipe or a terminal and luv is there; nil if not.
--- Returns the function that gives them, one that closes, and whether they are typed.
+-- Standard input, if it can be read as it comes. Returns the function that gives its pieces, one
+-- that closes, and whether they are typed; nil if not.
 local function stream_reader()
-  local found, uv = pcall(require, "weir.luv")
-  local kind = found and uv.guess_handle(0)
-  if kind ~= "pipe" and kind ~= "tty" then
+  local from = stream.open("-")
+  if not from then
     return nil
-  end
-  local handle
-  if kind == "tty" then
-    handle = assert(uv.new_tty(0, true))
+  elseif from.is_typed then
     io.stderr:write("fanout.lua: one URL a line, Ctrl-D ends\n")
-  else
-    handle = assert(uv.new_pipe(false))
-    assert(handle:open(0))
   end
   return function()
-    local why, data = weir.await(function(resume)
-      handle:read_start(function(why, data)
-        handle:read_stop()
-        resume(why, data)
-      end)
-      return { close = function() handle:read_stop() end }
-    end)
+    local data, why = from:read()
     if why then
-      failure.raise("cannot read standard input: " .. why, 2)
+      failure.raise("cannot read standard input: " .. why)
     end
     return data
-  end, function() handle:close() end, kind == "tty"
+  end, function() from:close() end, from.is_typed
 end
 
 -- A file that can be read twice, and where it begins: `file` itself, or a copy.

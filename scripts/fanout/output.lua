@@ -2,11 +2,11 @@
 --
 -- The results are one JSON object a line, each complete as soon as it is there: one for each URL
 -- that had finished, whatever ended the process. Keys always come in the same order. A write that
--- fails raises a fanout.failure.
+-- fails raises a support.failure.
 
 local weir = require "weir"
 
-local failure = require "fanout.failure"
+local failure = require "support.failure"
 local lines = require "support.lines"
 
 local output = {}
@@ -29,14 +29,11 @@ function output.open(path)
   if not file then
     failure.raise("--out: " .. why, 2)
   end
-  return setmetatable({ file = file, path = path == "-" and "standard output" or path }, output)
+  return setmetatable({ file = file }, output)
 end
 
 function output:write(record)
-  local fine, why = pcall(self.file.write, self.file, format(record))
-  if not fine then
-    failure.unwritable(self.path, why:match("^cannot write to .*: (.-)$") or why)
-  end
+  self.file:write(format(record))
 end
 
 function output:close()

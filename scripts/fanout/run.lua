@@ -10,10 +10,10 @@ local http = require "weir.http"
 local weir = require "weir"
 local new_progress = require "weir.progress"
 
-local failure = require "fanout.failure"
+local failure = require "support.failure"
 local fetch = require "fanout.fetch"
 local describe = require "fanout.report".describe
-local terminal = require "support.terminal"
+local is_terminal = require "support.shell".is_terminal
 
 local REDRAW <const> = 0.25   -- seconds; a bar on a terminal moves on when nothing finishes
 local TURN <const> = 1e-9     -- seconds; the clock is read again, after what was done before blocked it
@@ -41,10 +41,10 @@ end
 -- The progress line there is to be, if any, and whether it is redrawn in place. It keeps away from
 -- a terminal that shows the results, or what is typed.
 local function open_progress(options, total)
-  if options.quiet or (options.out == "-" and terminal.is(1)) or options.is_typed then
+  if options.quiet or (options.out == "-" and is_terminal(1)) or options.is_typed then
     return nil, false
   end
-  local is_drawn = terminal.is(2)
+  local is_drawn = is_terminal(2)
   local label = not is_drawn and (options.label and "fanout.lua: " .. options.label or "fanout.lua") or options.label
   return new_progress { total = total, label = label }, is_drawn
 end

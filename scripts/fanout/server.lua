@@ -9,30 +9,19 @@
 -- what was seen since the last report, /quit ends the server. It also ends when nobody reads
 -- its output any more.
 
-local http = require "weir.http"
+local here <const> = arg[0]:match("^(.*)/[^/]*$") or "."
+package.path = here .. "/../?.lua;" .. package.path
+
 local json = require "weir.json"
 local weir = require "weir"
 
-local seed <const> = math.tointeger(arg[1]) or 1
-local workers <const> = 60     -- requests worked on at once
-local late <const> = 30        -- seconds of an answer that comes too late
-local heartbeat <const> = 0.25 -- seconds between two looks whether anybody is there
+local server = require "support.server"
+
+local workers <const> = 60 -- requests worked on at once
+local late <const> = 30    -- seconds of an answer that comes too late
 
 local desk <const> = weir.semaphore { permits = workers, name = "desk" }
-
--- A number in [0, 1) that depends on the seed, `n` and `salt` alone.
-local function draw(n, salt)
-  local x = (n * 0x9E3779B97F4A7C15) ~ (seed * 0xBF58476D1CE4E5B9) ~ (salt * 0x94D049BB133111EB)
-  x = (x ~ (x >> 30)) * 0xBF58476D1CE4E5B9
-  x = (x ~ (x >> 27)) * 0x94D049BB133111EB
-  x = x ~ (x >> 31)
-  return (x >> 11) / (1 << 53)
-end
-
--- 3 ms and more, 15 on average, never above 80.
-local function working_time(n)
-  return math.min(0.08, 0.003 - 0.012 * math.log(1 - draw(n, 1)))
-end
+local draw <const> = server.draws(math.tointeger(arg[1]) or 1)
 
 local function trouble(n)
   local x = draw(n, 2)
@@ -58,7 +47,7 @@ local function item(n)
   if what == "late" then
     weir.sleep(late)
   end
-  desk:with(weir.sleep, working_time(n))
+  desk:with(weir.sleep, server.working_time(draw(n, 1)))
   if what == "error" then
     return { status = 500, body = "out of luck\n" }
   elseif what == "unavailable" then
@@ -80,8 +69,6 @@ local function counted(n)
   return item(n)
 end
 
-local quit
-
 local function handle(request)
   local n = request.path:match("^/item/(%d+)$")
   if n then
@@ -90,29 +77,9 @@ local function handle(request)
     local report = json.encode(seen)
     forget()
     return { status = 200, headers = { ["content-type"] = "application/json" }, body = report }
-  elseif request.path == "/quit" then
-    quit()
-    return { status = 200, body = "bye\n" }
   end
   return { status = 404, body = "nothing here\n" }
 end
 
-local function watch_reader()
-  repeat
-    weir.sleep(heartbeat)
-  until not (io.stdout:write("\n") and io.stdout:flush())
-  os.exit(0) -- whoever started this is gone: nobody to answer, nobody to complain to
-end
-
-local function wait_for_quit()
-  weir.await(function(resume) quit = resume end)
-end
-
-weir.run(function()
-  forget()
-  local server <close> = http.serve({ host = "127.0.0.1", port = 0 }, handle)
-  io.stdout:write(("listening %d\n"):format(server.port))
-  io.stdout:flush()
-  weir.race { watch_reader, wait_for_quit }
-  server:drain()
-end)
+forget()
+server.run(handle, "drain")

@@ -1,11 +1,15 @@
 -- support.child - a server of a demonstration's own: a second process of the interpreter that runs this one.
 --
--- The child prints "listening PORT" when it serves on 127.0.0.1, and ends when it is asked for
--- /quit or when nobody reads its output any more. It is in a session of its own, where there is
--- setsid, so that Ctrl-C does not take the server away from requests that are to be finished.
+-- The child prints "listening PORT" when it serves on 127.0.0.1 (or why it cannot), and ends when it
+-- is asked for /quit or when nobody reads its output any more (support.server does all that). It is
+-- in a session of its own, where there is setsid, so that Ctrl-C does not take the server away from
+-- requests that are to be finished.
 
 local http = require "weir.http"
 local weir = require "weir"
+
+local failure = require "support.failure"
+local quoted = require "support.shell".quoted
 
 local child = {}
 
@@ -18,12 +22,8 @@ local function interpreter()
   return arg[index]
 end
 
-local function quoted(word)
-  return "'" .. tostring(word):gsub("'", "'\\''") .. "'"
-end
-
 --- Start `script` with the words given; closing what is returned ends it, and so does the end of
---- this process.
+--- this process. Raises a support.failure if it does not start.
 ---@param script string
 ---@return { base: string } server
 function child.start(script, ...)
@@ -31,11 +31,15 @@ function child.start(script, ...)
   for _, word in ipairs { ... } do
     words[#words + 1] = quoted(word)
   end
-  local pipe = assert(io.popen(table.concat(words, " "), "r"))
-  local port = (pipe:read("l") or ""):match("^listening (%d+)$")
+  local pipe, why = io.popen(table.concat(words, " "), "r")
+  local said = pipe and pipe:read("l")
+  local port = said and said:match("^listening (%d+)$")
   if not port then
-    pipe:close()
-    error("the server of the demonstration did not start", 0)
+    if pipe then
+      pipe:close()
+      why = said and said:match("^cannot start: (.*)")
+    end
+    failure.raise("the server of the demonstration did not start" .. (why and ": " .. why or ""))
   end
   local server = { base = ("http://127.0.0.1:%s"):format(port) }
   return setmetatable(server, { __close = function()

@@ -6,6 +6,8 @@
 
 local json = require "weir.json"
 
+local failure = require "support.failure"
+
 local lines = {}
 lines.__index = lines
 
@@ -47,7 +49,7 @@ function lines.open(path, mode)
   return setmetatable({ file = file, path = path }, lines)
 end
 
---- Write text, which ends in a newline.
+--- Write text, which ends in a newline. Raises a support.failure.
 ---@param text string
 function lines:write(text)
   local fine, why = self.file:write(text)
@@ -55,7 +57,7 @@ function lines:write(text)
     fine, why = self.file:flush()
   end
   if not fine then
-    error(("cannot write to %s: %s"):format(self.path, why), 0)
+    failure.unwritable(self.path, why)
   end
 end
 

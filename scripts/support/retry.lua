@@ -16,7 +16,33 @@ local function epoch(year, month, day, hour, minute, second)
   return ((days * 24 + hour) * 60 + minute) * 60 + second
 end
 
---- Seconds that a Retry-After asks to wait (a number, or the date of RFC 9110), or nil.
+-- The three forms of a date that RFC 9110 asks to be read, of which the last two are old.
+--   Sun, 06 Nov 1994 08:49:37 GMT    Sunday, 06-Nov-94 08:49:37 GMT    Sun Nov  6 08:49:37 1994
+local function date_parts(text)
+  local day, month, year, hour, minute, second =
+    text:match("^%a%a%a, (%d%d) (%a%a%a) (%d%d%d%d) (%d%d):(%d%d):(%d%d) GMT$")
+  if not day then
+    day, month, year, hour, minute, second =
+      text:match("^%a+day, (%d%d)%-(%a%a%a)%-(%d%d) (%d%d):(%d%d):(%d%d) GMT$")
+  end
+  if not day then
+    month, day, hour, minute, second, year =
+      text:match("^%a%a%a (%a%a%a) ([ %d]%d) (%d%d):(%d%d):(%d%d) (%d%d%d%d)$")
+  end
+  return tonumber(year), months[month], tonumber(day), tonumber(hour), tonumber(minute), tonumber(second)
+end
+
+-- A year of two digits: as RFC 9110 has it, none that is more than 50 years ahead.
+local function whole_year(year)
+  if year >= 100 then
+    return year
+  end
+  local this <const> = tonumber(os.date("!%Y"))
+  year = year + this // 100 * 100
+  return year > this + 50 and year - 100 or year
+end
+
+--- Seconds that a Retry-After asks to wait (a number or a date of RFC 9110), or nil.
 ---@param value any the header's value
 ---@return number?
 function retry.after(value)
@@ -27,13 +53,11 @@ function retry.after(value)
   if seconds then
     return math.min(tonumber(seconds), FOR_EVER) -- so many digits as one likes may come
   end
-  local day, month, year, hour, minute, second =
-    value:match("^%a+, (%d%d) (%a%a%a) (%d%d%d%d) (%d%d):(%d%d):(%d%d) GMT$")
-  if not months[month] then
+  local year, month, day, hour, minute, second = date_parts(value:match("^%s*(.-)%s*$"))
+  if not year or not month then
     return nil
   end
-  local at = epoch(tonumber(year), months[month], tonumber(day), tonumber(hour), tonumber(minute), tonumber(second))
-  return math.max(0, at - os.time())
+  return math.max(0, epoch(whole_year(year), month, day, hour, minute, second) - os.time())
 end
 
 --- Seconds to wait before attempt `n` + 1, drawn from 0 to first * 2^(n-1) ("full jitter": what

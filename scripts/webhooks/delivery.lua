@@ -8,6 +8,7 @@ local json = require "weir.json"
 local weir = require "weir"
 
 local lines = require "support.lines"
+local origin = require "webhooks.origin"
 local retry = require "support.retry"
 
 local delivery = {}
@@ -110,12 +111,6 @@ local function members(text)
     list[#list + 1] = { name, text:sub(from, to - 1):match("^%s*(.-)%s*$") }
     at = text:sub(to, to) == "," and to + 1 or to
   end
-end
-
--- Scheme, host and port, in lower case.
-local function origin(url)
-  local scheme, rest = url:match("^(%a+)://([^/?#]*)")
-  return (scheme .. "://" .. rest:gsub("^.*@", "")):lower()
 end
 
 ---@param text string

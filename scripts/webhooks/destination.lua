@@ -1,17 +1,21 @@
 -- webhooks.destination - what one receiver may be sent, and when.
 --
 -- It has a queue of places in the source (numbers; a delivery is made of one when its turn comes),
--- a bucket for its rate, and a number of places in flight: two at first, doubled by each success.
--- Consecutive failures close it down to one place and longer and longer pauses, too many in a row
--- end it.
--- One task at a time stands at its head (`attended`): it waits for the pause and the token, so the
--- rest of the queue costs no coroutine. A delivery that waits for its next attempt is in `sleeping`.
+-- a bucket for its rate, and a number of places in flight. One task at a time stands at its head
+-- (`attended`): it waits for the pause and the token, so the rest of the queue costs no coroutine. A
+-- delivery that waits for its next attempt is in `sleeping`.
+-- Places: two at first, doubled by each success, up to what Little's law asks for at the latency
+-- seen, twice over. So who stops to answer holds few of the places that all share. Failures in a row
+-- close it down to one place and longer and longer pauses, too many end it.
 -- What is sent evenly need not arrive so: the bucket alone would let a burst that was held up on its
--- way meet what came after it. So an attempt also counts from its beginning to one second after its
--- end, and no more than rate + burst may count at a time: more cannot arrive in any second.
--- Invariant: busy <= places, except after a slow-down; a token is taken when the attempt begins.
+-- way meet what came after it. So an attempt counts from its beginning to a second after it must
+-- have arrived, and no more than rate + burst may count. It has arrived when it was answered. With
+-- a receiver so slow that this would cost it its rate it is taken to have arrived after `transit`.
+-- Invariant: a token is taken when the attempt begins.
 
 local weir = require "weir"
+
+local new_fifo = require "support.fifo".new
 
 local destination = {}
 destination.__index = destination
@@ -20,6 +24,7 @@ local FIRST_PLACES <const> = 2   -- in flight before the first answer
 local TOLERATED <const> = 2      -- failures in a row that mean nothing
 local FIRST_PAUSE <const> = 0.5  -- seconds, doubled with each further failure
 local LONGEST_PAUSE <const> = 10
+local WEIGHT <const> = 0.25      -- of a new latency in their average
 local SHORTEST <const> = 1e-6 -- seconds of a wait: what is less may be none to the clock
 local SECOND <const> = 1.001 -- two clocks need not agree to the last digit
 
@@ -27,13 +32,15 @@ local SECOND <const> = 1.001 -- two clocks need not agree to the last digit
 ---@param options table as webhooks.options makes it
 function destination.new(key, options)
   local most_in_a_second = math.max(1, (options.rate + options.burst) // 1)
-  local most = math.min(options.per_host_limit, most_in_a_second)
   return setmetatable({
-    key = key, bucket = weir.bucket { rate = options.rate, burst = options.burst },
-    queue = {}, first = 1, last = 0, again = {}, busy = 0, sleeping = 0, attended = false,
-    most = most, places = options.unlimited and most or math.min(most, FIRST_PLACES),
-    give_up = options.give_up, most_in_a_second = most_in_a_second,
-    ends = {}, oldest = 1, newest = 0, -- times at which attempts ended, of the last second
+    key = key, rate = options.rate, bucket = weir.bucket { rate = options.rate, burst = options.burst },
+    queue = new_fifo(), again = new_fifo(), busy = 0, sleeping = 0, attended = false,
+    most = options.per_host_limit,
+    places = options.unlimited and options.per_host_limit or math.min(options.per_host_limit, FIRST_PLACES),
+    latency = nil, give_up = options.give_up, most_in_a_second = most_in_a_second,
+    transit = math.max(0, most_in_a_second / options.rate - SECOND), -- as long as does not cost the rate
+    begun = new_fifo(), under_way = 0, -- attempts, and how many of them may not have arrived
+    arrived = new_fifo(),              -- times at which others had, in the last second
     failures = 0, slowed_at = -math.huge, open_at = -math.huge, token_at = -math.huge, dead = nil,
     is_postponed = false,
   }, destination)
@@ -47,32 +54,22 @@ end
 
 --- Deliveries that wait for their turn, not counting those that sleep.
 function destination:size()
-  return self.last - self.first + 1 + #self.again
+  return self.queue:size() + self.again:size()
 end
 
 function destination:push(place)
-  self.last = self.last + 1
-  self.queue[self.last] = place
+  self.queue:push(place)
 end
 
 --- Put one that has slept in front.
 ---@param item { place: integer, attempts: integer }
 function destination:push_again(item)
-  self.again[#self.again + 1] = item
+  self.again:push(item)
 end
 
 --- The next: a place, or an item of push_again.
 function destination:pop()
-  if #self.again > 0 then
-    return table.remove(self.again, 1)
-  end
-  local place = self.queue[self.first]
-  self.queue[self.first] = nil
-  self.first = self.first + 1
-  if self.first > self.last then
-    self.first, self.last = 1, 0
-  end
-  return place
+  return self.again:pop() or self.queue:pop()
 end
 
 --- Must somebody come to stand at the head?
@@ -80,15 +77,36 @@ function destination:needs_attention()
   return not self.attended and self:size() > 0 and self.busy < self.places
 end
 
--- Seconds until one attempt less counts, if there are too many.
-local function seconds_until_quiet(self, now)
-  local ends <const> = self.ends
-  while self.oldest <= self.newest and ends[self.oldest] + SECOND <= now do
-    ends[self.oldest] = nil
-    self.oldest = self.oldest + 1
+local function note_arrival(self, attempt, at)
+  attempt.arrived = true
+  self.under_way = self.under_way - 1
+  self.arrived:push(at)
+end
+
+-- What has passed by now: attempts that arrived, and seconds that were over.
+local function look(self, now)
+  local begun <const>, arrived <const> = self.begun, self.arrived
+  local is_slow <const> = self.latency and self.latency > self.transit
+  local attempt = begun:peek()
+  while attempt and (attempt.arrived or (is_slow and attempt.began + self.transit <= now)) do
+    if not attempt.arrived then
+      note_arrival(self, attempt, attempt.began + self.transit)
+    end
+    begun:pop()
+    attempt = begun:peek()
   end
-  local counted = self.busy + self.newest - self.oldest + 1
-  return counted + 1 > self.most_in_a_second and self.oldest <= self.newest and ends[self.oldest] + SECOND - now or 0
+  while arrived:size() > 0 and arrived:peek() + SECOND <= now do
+    arrived:pop()
+  end
+end
+
+-- Seconds until one attempt less can count, if there are too many.
+local function seconds_until_quiet(self, now)
+  look(self, now)
+  if self.under_way + self.arrived:size() < self.most_in_a_second then
+    return 0
+  end
+  return (self.arrived:peek() or now) + SECOND - now -- of those under way one could arrive now
 end
 
 -- Seconds until an attempt may begin, as things stand.
@@ -129,19 +147,27 @@ function destination:try_start()
   return taken
 end
 
---- An attempt begins.
+--- An attempt begins. What is returned is for leave().
+---@return table attempt
 function destination:enter()
+  local attempt = { began = weir.now(), arrived = false }
   self.busy = self.busy + 1
+  if not self.dead then
+    self.under_way = self.under_way + 1
+    self.begun:push(attempt)
+  end
+  return attempt
 end
 
 --- It ended.
-function destination:leave()
+---@param attempt table of enter
+function destination:leave(attempt)
+  local now <const> = weir.now()
   self.busy = self.busy - 1
-  if self.dead then
-    return
+  look(self, now)
+  if not self.dead and not attempt.arrived then
+    note_arrival(self, attempt, now)
   end
-  self.newest = self.newest + 1
-  self.ends[self.newest] = weir.now()
 end
 
 --- It asks to be left alone.
@@ -160,9 +186,17 @@ function destination:postpone(seconds, is_resumable)
   end
 end
 
---- It answered: twice the places. So who never answers takes few of the places that all share.
-function destination:succeeded()
-  self.failures, self.places = 0, math.min(self.most, 2 * self.places)
+-- Places for the rate at this latency: those that Little's law gives on average, twice over, since some take
+-- longer and a burst is more.
+local function places_for(self)
+  return math.min(self.most, math.ceil(2 * self.rate * self.latency) + FIRST_PLACES)
+end
+
+--- It answered, after so many seconds: twice the places, if that many are of use.
+---@param seconds number
+function destination:succeeded(seconds)
+  self.latency = self.latency and self.latency + WEIGHT * (seconds - self.latency) or seconds
+  self.failures, self.places = 0, math.min(places_for(self), 2 * self.places)
 end
 
 --- An attempt failed that began at `began`. What was in flight when it was slowed down tells nothing new.

@@ -54,7 +54,8 @@ local function build()
   end
   parser:argument("source"):argname("SOURCE"):args("?"):description("file of JSON lines, or -")
   option("--limit", "N", words.limit("--limit", 100000), "attempts in flight at once (500)")
-  option("--per-host-limit", "N", words.limit("--per-host-limit", 100000), "the same for one destination (20)")
+  option("--per-host-limit", "N", words.limit("--per-host-limit", 100000),
+    "the same for one destination, which has as many as its rate needs at its latency (50)")
   option("--per-host-rate", "R", positive "--per-host-rate", "attempts a second to one destination (10)")
   option("--burst", "N", words.integer("--burst", 1, 1000000),
     "attempts at once after a rest; what comes in a second is at most R + N (the rate)")
@@ -66,6 +67,8 @@ local function build()
     "deliveries read ahead for one destination; at so many reading stops until one is sent (100000)")
   option("--journal", "FILE", nil, "where to keep what was done")
   parser:flag("--resume"):description("go on with the journal that is there")
+  parser:flag("--other-source"):description(
+    "--resume with another SOURCE, or with lines changed that were done: what is done goes by ids alone")
   option("--dead-letter", "FILE", nil, "append what failed for good, as lines that can be a SOURCE")
   parser:flag("--insecure"):description("accept any certificate")
   parser:flag("--json"):description("print the summary as JSON")
@@ -80,19 +83,6 @@ local function whole(n)
   return math.tointeger(math.ceil(n))
 end
 
--- Do two of the files have the same path?
-local function is_one_for_two(given)
-  local seen = {}
-  for _, path in ipairs { given.source or "-", given.journal or "-", given.dead_letter or "-" } do
-    local plain = path:gsub("/+", "/"):gsub("/%./", "/"):gsub("^%./", "")
-    if seen[plain] then
-      return true
-    end
-    seen[plain] = path ~= "-" -- none, or a standard stream
-  end
-  return false
-end
-
 local function complaint_about(given)
   local is_demo <const> = given.source == nil
   if is_demo and (given.journal or given.dead_letter or given.resume) then
@@ -101,8 +91,8 @@ local function complaint_about(given)
     return "--demo-size, --demo-destinations and --unlimited are for the demonstration, which takes no SOURCE"
   elseif given.resume and not given.journal then
     return "--resume needs --journal"
-  elseif is_one_for_two(given) then
-    return "SOURCE, --journal and --dead-letter: expected different files"
+  elseif given.other_source and not given.resume then
+    return "--other-source is for --resume"
   end
 end
 
@@ -123,7 +113,7 @@ function options.parse(line)
   given.rate = given.per_host_rate or 10
   given.burst = given.burst or whole(given.rate)
   given.limit = given.limit or 500
-  given.per_host_limit = given.per_host_limit or 20
+  given.per_host_limit = given.per_host_limit or 50
   given.retries = given.retries or 5
   given.timeout = given.timeout or 30
   given.give_up = given.give_up or 15

@@ -14,7 +14,6 @@ local new_progress = require "weir.progress"
 local retry = require "support.retry"
 local delivery = require "webhooks.delivery"
 local destination = require "webhooks.destination"
-local failure = require "webhooks.failure"
 
 local GRACE <const> = 4           -- seconds that an attempt gets after Ctrl-C; the host ends after 5
 local LOOK_AHEAD <const> = 1000000 -- deliveries read and not yet tried, in all
@@ -52,9 +51,9 @@ end
 
 local function finish(run, to, item, text, d, answer)
   if not answer.ok and run.dead then -- first: written twice is better than never
-    failure.write(run.dead, delivery.dead_letter(text, answer, item.attempts))
+    run.dead:write(delivery.dead_letter(text, answer, item.attempts))
   end
-  run.journal:finish(d.id, answer, item.attempts)
+  run.journal:finish(d.id, answer, item.attempts, text)
   run.report:count(to.key, answer.ok and "delivered" or "failed")
   if run.progress then
     run.progress:finish(answer.ok)
@@ -87,7 +86,7 @@ local function judge(run, to, item, answer, began)
   if not answer.alive then
     to:failed(began, answer.message)
   elseif not answer.busy then
-    to:succeeded()
+    to:succeeded(weir.now() - began)
   end
   if answer.busy then
     hold_back(run, to, item, answer)
@@ -153,8 +152,8 @@ function serve(run, to)
     do
       local item, _ <close> = next_turn(run, to) -- with the place in flight
       to.attended = false
-      to:enter()
-      local _ <close> = setmetatable({}, { __close = function() to:leave() end }) -- luacheck: ignore
+      local begun = to:enter()
+      local _ <close> = setmetatable({}, { __close = function() to:leave(begun) end }) -- luacheck: ignore
       attend(run, to)
       weir.shield(GRACE, attempt, run, to, item)
     end
@@ -188,9 +187,10 @@ local function read_line(run, text, place, number, seen)
     return complain(run, number, ("id '%s' is on line %d already"):format(d.id, seen[d.id]))
   end
   seen[d.id] = number
-  if run.journal.done[d.id] then
+  local outcome <const> = run.journal:outcome(d.id, text, run.source.name)
+  if outcome then
     report.skipped = report.skipped + 1
-    report.failed_before = report.failed_before + (run.journal.done[d.id] == "failed" and 1 or 0)
+    report.failed_before = report.failed_before + (outcome == "failed" and 1 or 0)
     return
   end
   local to = run.destinations(d.destination)
@@ -207,6 +207,9 @@ local function read_all(run)
   local seen, n = {}, 0
   for text, place, number in run.source.next, run.source do
     if text:find("%S") then
+      if run.report.read == 0 then
+        run.journal:begin_source(run.source.name, text, run.options.other_source)
+      end
       read_line(run, text, place, number, seen)
     end
     n = n + 1

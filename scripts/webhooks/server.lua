@@ -13,42 +13,33 @@
 -- /report says what each saw since the last /report, /twice lists ids that were taken more than
 -- once, /quit ends the server. It also ends when nobody reads its output any more.
 
-local http = require "weir.http"
+local here <const> = arg[0]:match("^(.*)/[^/]*$") or "."
+package.path = here .. "/../?.lua;" .. package.path
+
 local json = require "weir.json"
 local weir = require "weir"
 
+local fifo = require "support.fifo"
+local server = require "support.server"
+
 local most <const> = tonumber(arg[1]) or 0
-local seed <const> = math.tointeger(tonumber(arg[2])) or 1
-local heartbeat <const> = 0.25 -- seconds between two looks whether anybody is there
+local draw <const> = server.draws(math.tointeger(tonumber(arg[2])) or 1)
 
--- A number in [0, 1) that depends on the seed, `text` and `salt` alone.
-local function draw(text, salt)
-  local x = seed * 0x9E3779B97F4A7C15 + salt
-  for i = 1, #text do
-    x = (x ~ text:byte(i)) * 0x100000001B3
-  end
-  x = (x ~ (x >> 30)) * 0xBF58476D1CE4E5B9
-  x = (x ~ (x >> 27)) * 0x94D049BB133111EB
-  x = x ~ (x >> 31)
-  return (x >> 11) / (1 << 53)
-end
-
--- How many events lie in the last second, at most and now. `times` is a queue.
+-- How many events lie in the last second, at most and now.
 local function new_second()
-  return { first = 1, last = 0, peak = 0 }
+  return { times = fifo.new(), peak = 0 }
 end
 
 local function count_second(second, now)
-  while second.first <= second.last and second[second.first] <= now - 1 do
-    second[second.first] = nil
-    second.first = second.first + 1
+  local times <const> = second.times
+  while times:size() > 0 and times:peek() <= now - 1 do
+    times:pop()
   end
-  return second.last - second.first + 1
+  return times:size()
 end
 
 local function add_second(second, now)
-  second.last = second.last + 1
-  second[second.last] = now
+  second.times:push(now)
   second.peak = math.max(second.peak, count_second(second, now))
 end
 
@@ -74,7 +65,7 @@ local function behave(mode, id)
   if mode == "silent" then
     weir.sleep(3600)
   end
-  weir.sleep(math.min(0.1, 0.003 - 0.012 * math.log(1 - draw(id, 1))))
+  weir.sleep(server.working_time(draw(id, 1)))
   if mode == "gone" then
     return { status = 410, body = "gone\n" }
   elseif mode == "broken" or (mode == "" and tried[id] == 1 and draw(id, 2) < 0.01) then
@@ -132,17 +123,12 @@ local function twice()
   return { status = 200, body = table.concat(list) }
 end
 
-local quit
-
 local function handle(request)
   local path <const> = request.path
   if path == "/report" then
     return report()
   elseif path == "/twice" then
     return twice()
-  elseif path == "/quit" then
-    quit()
-    return { status = 200, body = "bye\n" }
   end
   local name, mode = path:match("^/([%w-]+)/?(%w*)$")
   local id = request.headers["idempotency-key"]
@@ -152,21 +138,4 @@ local function handle(request)
   return deliver(receiver(name), mode, id)
 end
 
-local function watch_reader()
-  repeat
-    weir.sleep(heartbeat)
-  until not (io.stdout:write("\n") and io.stdout:flush())
-  os.exit(0) -- whoever started this is gone: nobody to answer, nobody to complain to
-end
-
-local function wait_for_quit()
-  weir.await(function(resume) quit = resume end)
-end
-
-weir.run(function()
-  local server <close> = http.serve({ host = "127.0.0.1", port = 0 }, handle)
-  io.stdout:write(("listening %d\n"):format(server.port))
-  io.stdout:flush()
-  weir.race { watch_reader, wait_for_quit }
-  server:close()
-end)
+server.run(handle, "close")

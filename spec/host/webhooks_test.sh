@@ -9,7 +9,7 @@ script=scripts/webhooks.lua
 shown=journal
 . spec/host/support.sh
 webhooks="$WEIR $script"
-trap 'exec 3<&- 4<&-; rm -rf "$dir"' EXIT
+trap 'exec 3<&- 4<&- 5>&-; rm -rf "$dir"' EXIT
 
 # ask URL: what the receivers answer
 ask() {
@@ -24,7 +24,7 @@ in_flight() {
 local json, last = require "weir.json", {}
 for line in io.lines(arg[1]) do
   local fine, record = pcall(json.decode, line)
-  if fine then last[record.id] = record end
+  if fine and record.id then last[record.id] = record end
 end
 for id, record in pairs(last) do
   if not (record.delivered or record.failed or record.error) then print(id) end
@@ -81,6 +81,18 @@ for pair in "--journal $dir/one $dir/./one" "--dead-letter $dir//one $dir/one" \
     run 2 $pair
     has err 'expected different files'
 done
+ln -s "$dir/one" "$dir/symbolic"
+ln "$dir/one" "$dir/hard"
+ln -s . "$dir/here"
+for pair in "--journal $dir/one $dir/symbolic" "--resume --journal $dir/hard $dir/one" \
+    "--journal $dir/one --dead-letter $dir/hard /dev/null" "--journal $dir/new --dead-letter $dir/here/new /dev/null"; do
+    # shellcheck disable=SC2086
+    run 2 $pair
+    has err 'expected different files' 1
+done
+[ ! -s "$dir/one" ] && [ ! -s "$dir/new" ] || fail "written before it was refused"
+run 2 --journal "$dir/one" --other-source /dev/null
+has err '--other-source is for --resume'
 run 2 --unlimited /dev/null
 has err 'for the demonstration'
 run 0 --quiet /dev/null
@@ -112,7 +124,7 @@ has err "in:11: 'paylod' is none of"
 has err 'in:12: '
 has journal '"delivered":200' 7
 has journal '{"id":"6","attempt":1,"error":"HTTP 503"}' 1
-has journal '{"id":"gone","failed":"HTTP 410","attempts":1}' 1
+has journal '{"id":"gone","failed":"HTTP 410","attempts":1,"line":"[0-9a-f]*"}' 1
 has dead . 1
 has dead '"id":"gone".*"body":{ "empty": \[\], "t":"}\\"" }.*"error":"HTTP 410","status":410,"attempts":1}$' 1
 run 1 --quiet --dead-letter "$dir/dead2" "$dir/dead" # a dead letter can be sent again
@@ -186,8 +198,58 @@ has journal '"attempt":1}' 4
 [ ! -s "$dir/dead" ] || fail "dead letters for what is left"
 [ -z "$(in_flight "$dir/journal")" ] || fail "in flight to who asked to wait"
 sed 's/holiday/fine/' "$dir/in" >"$dir/back"
-run 0 --resume --journal "$dir/journal" "$dir/back"
+cp "$dir/journal" "$dir/before"
+run 2 --resume --journal "$dir/journal" "$dir/back"
+has err 'journal was begun with .*/in, and .*/back is another source' 1
+cmp -s "$dir/journal" "$dir/before" || fail "something was done with another source"
+run 0 --resume --other-source --journal "$dir/journal" "$dir/back"
 has out '10 deliveries in .* 10 delivered, 0 failed'
+run 0 --resume --journal "$dir/journal" "$dir/back" # now it is known
+
+# --- the source grows, is mended, is another with the same ids ----------------------------------------------------
+{
+    deliveries "$base" 51 53 fine
+    echo nonsense
+} >"$dir/in"
+rm "$dir/journal"
+run 1 --journal "$dir/journal" "$dir/in"
+{
+    deliveries "$base" 51 53 fine
+    deliveries "$base" 54 56 fine
+} >"$dir/in"
+run 0 --resume --journal "$dir/journal" "$dir/in"
+has out '3 deliveries in .* 3 delivered, 0 failed'
+deliveries "$base" 51 51 fine >"$dir/in"
+deliveries "$strict" 52 57 fine >>"$dir/in"
+run 2 --resume --journal "$dir/journal" "$dir/in"
+has err "'e52' was delivered with another line than .*/in has for it now" 1
+run 0 --resume --other-source --journal "$dir/journal" "$dir/in"
+has out '1 deliveries in .* 1 delivered, 0 failed'
+
+# --- a source that is changed while it is read is noticed ---------------------------------------------------------
+deliveries "$base" 301 700 fine >"$dir/in"
+rm "$dir/journal"
+$webhooks --per-host-rate 40 --quiet --journal "$dir/journal" "$dir/in" >"$dir/out" 2>"$dir/err" &
+pid=$!
+until [ -s "$dir/journal" ]; do
+    kill -0 $pid 2>/dev/null || fail "it ended before its source was changed"
+    sleep 0.02
+done
+printf '{"id":"e699","url":"' >"$dir/new"
+dd if="$dir/new" of="$dir/in" conv=notrunc seek=30000 bs=1 2>/dev/null
+ended 2 $pid "after its source was changed"
+has err '^webhooks.lua: .*/in was changed while it was read$' 1
+[ -z "$(in_flight "$dir/journal")" ] || fail "in flight after its source was changed"
+
+# --- one receiver has one rate, however its name is spelt -----------------------------------------------------------
+port=${base##*:}
+{
+    echo "{\"id\":\"o1\",\"url\":\"http://127.0.0.1:$port/o/fine\"}"
+    echo "{\"id\":\"o2\",\"url\":\"HTTP://127.0.0.1:0$port/o/fine\"}"
+    echo "{\"id\":\"o3\",\"url\":\"http://u:p@127.0.0.1:$port/o/fine\"}"
+} >"$dir/in"
+run 0 --json "$dir/in"
+holds "#a.destinations == 1 and a.destinations[1].destination == 'http://127.0.0.1:$port' and a.delivered == 3"
 
 # --- a silent destination holds up nobody, and is given up ---------------------------------------------------
 {
@@ -229,7 +291,24 @@ run 0 --per-host-rate 1000 --resume --journal "$dir/journal" "$dir/in"
 has journal '"delivered":200' 300
 has out "$before more were done before"
 
-# --- killed three times: nothing is lost, and only what was in flight comes twice ----------------------------
+# --- Ctrl-C while standard input is silent -----------------------------------------------------------------------
+mkfifo "$dir/silent"
+rm "$dir/journal"
+$webhooks --journal "$dir/journal" - <"$dir/silent" >"$dir/out" 2>"$dir/err" &
+pid=$!
+exec 5>"$dir/silent"
+deliveries "$base" 1501 1501 fine >&5
+until grep -qs delivered "$dir/journal"; do
+    kill -0 $pid 2>/dev/null || fail "it ended before its input did"
+    sleep 0.02
+done
+kill -INT $pid
+ended 130 $pid "after SIGINT, with a silent pipe"
+has out '1 delivered, 0 failed'
+exec 5>&-
+
+# --- killed three times: nothing is lost, and only what was in flight comes twice. While it runs no other can go on
+# with its journal; when it is killed the lock is gone too.
 ask "$base/report" >/dev/null
 [ -z "$(ask "$base/twice")" ] || fail "taken twice: $(ask "$base/twice")"
 deliveries "$base" 2001 2400 >"$dir/in"
@@ -243,6 +322,10 @@ for _ in 1 2 3; do
         kill -0 $pid 2>/dev/null || fail "it ended before it was killed"
         sleep 0.01
     done
+    code=0
+    $webhooks --resume --journal "$dir/journal" "$dir/in" >"$dir/out" 2>"$dir/err2" </dev/null || code=$?
+    [ "$code" -eq 2 ] || fail "exit code $code of a second run with one journal"
+    has err2 'journal: another run is using it$' 1
     kill -KILL $pid
     wait $pid 2>/dev/null || true
     printf '{"id":"e2400","deliv' >>"$dir/journal" # the write that it was about
@@ -269,5 +352,15 @@ has out '300 deliveries in .* 300 delivered, 0 failed'
 has out 'each of the 300 deliveries was taken exactly once'
 run 1 --demo-size 300 --demo-destinations 2 --unlimited
 has out 'without limits [0-9]* of 300 deliveries failed'
+
+# --- a demonstration that cannot be: no library to serve with ----------------------------------------------------
+mkdir -p "$dir/lua/weir/http"
+cp "$WEIR_BUILD"/lua/weir/core.so "$dir/lua/weir"
+cp "$WEIR_BUILD"/lua/weir/http/curl.so "$dir/lua/weir/http"
+code=0
+LUA_CPATH="$dir/lua/?.so;;" lua5.4 "$script" >"$dir/out" 2>"$dir/err" </dev/null || code=$?
+[ "$code" -eq 2 ] || fail "exit code $code without a server"
+has err . 1
+has err "^webhooks.lua: the server of the demonstration did not start: module 'weir.http.microhttpd' not found$"
 
 echo ok

@@ -4,8 +4,10 @@ package.path = "scripts/?.lua;" .. package.path
 
 local delivery = require "webhooks.delivery"
 local destination = require "webhooks.destination"
+local fifo = require "support.fifo"
 local helper = require "support.helper"
 local journal = require "webhooks.journal"
+local origin = require "webhooks.origin"
 local retry = require "support.retry"
 local source = require "webhooks.source"
 local weir = require "weir"
@@ -23,10 +25,10 @@ local function attempts(to, n, seconds)
     for i = 1, n do
       repeat to:wait() until to:try_start()
       began[i] = weir.now()
-      to:enter()
+      local attempt = to:enter()
       s:spawn(function()
         weir.sleep(type(seconds) == "function" and seconds(i) or seconds)
-        to:leave()
+        to:leave(attempt)
       end)
     end
   end)
@@ -68,6 +70,38 @@ describe("a destination", function()
     end
   end))
 
+  it("that is slow gets its rate all the same", helper.virtual(function()
+    local to, random = new_destination { burst = 10, per_host_limit = 50 }, helper.random()
+    to.bucket:take(10) -- rested it is not
+    local function latency() return 2 + random(0, 2000) / 1000 end
+    for _ = 1, 8 do to:succeeded(latency()) end
+    assert.equal(50, to.places)
+    local began = attempts(to, 300, latency)
+    assert.is_true(began[300] - began[1] <= 299 / 10 * 1.02) -- not 2.5 times as long
+    for i = 1, #began - 20 do -- what arrives within `transit` still is no more than 20 in a second
+      assert.is_true(began[i + 20] - began[i] > 1 + to.transit)
+    end
+  end))
+
+  it("that stands still for a while is not sent more meanwhile", helper.virtual(function()
+    local to = new_destination { burst = 10 }
+    for _ = 1, 8 do to:succeeded(0.02) end
+    local began = attempts(to, 40, function(i) return i <= 20 and 5 or 0.02 end)
+    assert.is_true(began[21] - began[1] > 6)
+  end))
+
+  it("has as many places as its rate needs at its latency, twice over", function()
+    local to = new_destination { per_host_limit = 20 }
+    for _ = 1, 20 do to:succeeded(0.02) end
+    assert.equal(3, to.places)
+    for _ = 1, 30 do to:succeeded(0.4) end
+    assert.equal(10, to.places)
+    for _ = 1, 30 do to:succeeded(3) end
+    assert.equal(20, to.places)
+    for _ = 1, 30 do to:succeeded(0.02) end
+    assert.equal(3, to.places)
+  end)
+
   it("that asks for it is left alone", helper.virtual(function()
     local to, start = new_destination(), weir.now()
     to:hold(7)
@@ -79,7 +113,7 @@ describe("a destination", function()
   it("is slowed down by failures in a row, opened by successes, given up in the end", helper.virtual(function()
     local to, start = new_destination(), weir.now()
     for _, places in ipairs { 4, 8, 15, 15 } do
-      to:succeeded()
+      to:succeeded(0.65)
       assert.equal(places, to.places)
     end
     for _ = 1, 2 do to:failed(weir.now(), "no") end
@@ -93,7 +127,7 @@ describe("a destination", function()
     to:failed(weir.now(), "no")
     to:wait()
     helper.elapsed(1.5, start)
-    to:succeeded()
+    to:succeeded(0.65)
     assert.equal(2, to.places)
     for _ = 1, 6 do
       to:wait()
@@ -151,6 +185,30 @@ describe("a destination", function()
     assert.equal(4, to:pop())
     assert.equal(0, to:size())
   end))
+
+  it("takes as many that have slept as there are", helper.virtual(function()
+    local to = new_destination()
+    for i = 1, 300000 do to:push_again(i) end
+    for i = 1, 300000 do assert(to:pop() == i) end
+  end))
+end)
+
+describe("a fifo", function()
+  it("gives what was put in, in order", function()
+    local random, queue, put, got = helper.random(), fifo.new(), 0, 0
+    for _ = 1, 20000 do
+      if random(1, 2) == 1 then
+        put = put + 1
+        queue:push(put)
+      else
+        local expected = got < put and got + 1 or nil
+        assert.equal(expected, queue:peek())
+        assert.equal(expected, queue:pop())
+        got = expected or got
+      end
+      assert.equal(put - got, queue:size())
+    end
+  end)
 end)
 
 describe("the journal", function()
@@ -159,12 +217,12 @@ describe("the journal", function()
     do
       local j <close> = assert(journal.open(file.name))
       j:begin("a", 1)
-      j:finish("a", { ok = true, status = 200 }, 1)
+      j:finish("a", { ok = true, status = 200 }, 1, "line")
       j:begin("b/c", 1)
       j:again("b/c", 1, "HTTP 503")
       j:begin("d", 1)
       j:begin("e", 1)
-      j:finish("e", { ok = false, message = "HTTP 404" }, 1)
+      j:finish("e", { ok = false, message = "HTTP 404" }, 1, "line")
     end
     local text <const> = content(file.name)
     for cut = 0, 30 do
@@ -174,7 +232,7 @@ describe("the journal", function()
         assert.same({ a = "delivered", e = "failed" }, j.done)
         assert.same({ 1, 1, 1 }, { j.delivered, j.failed, j.in_flight })
         assert.equal(cut > 0 and 1 or 0, j.torn)
-        j:finish("d", { ok = true, status = 204 }, 2)
+        j:finish("d", { ok = true, status = 204 }, 2, "line")
       end
       local j <close> = assert(journal.open(torn.name, true))
       assert.equal("delivered", j.done.d)
@@ -188,6 +246,65 @@ describe("the journal", function()
     assert.is_nil(j)
     assert.is_truthy(why:find("--resume", 1, true))
     assert.equal('{"id":"a","attempt":1}\n', content(file.name))
+  end)
+
+  it("is locked as long as it is open", function()
+    if not os.execute("command -v flock >/dev/null") then
+      pending("needs flock")
+      return
+    end
+    local file <close> = file_of("")
+    local function is_free() return os.execute(("flock -n %s true"):format(file.name)) == true end
+    do
+      local _ <close> = assert(journal.open(file.name))
+      assert.is_false(is_free())
+    end
+    assert.is_true(is_free())
+    local _ <close> = assert(io.popen(("flock %s cat"):format(file.name), "w"))
+    repeat until not is_free()
+    local j, why = journal.open(file.name, true)
+    assert.is_nil(j)
+    assert.equal(file.name .. ": another run is using it", why)
+  end)
+
+  it("belongs to its source, by the first line and those that are done", function()
+    local file <close> = file_of("")
+    do
+      local j <close> = assert(journal.open(file.name))
+      j:begin_source("s", "one")
+      j:finish("a", { ok = true, status = 200 }, 1, "line of a")
+      j:finish("b", { ok = false, message = "no" }, 1, "line of b")
+    end
+    local function failure_of(fn, ...)
+      local ok, err = pcall(fn, ...)
+      assert.is_false(ok)
+      return tostring(err)
+    end
+    do
+      local j <close> = assert(journal.open(file.name, true))
+      assert.is_truthy(failure_of(j.begin_source, j, "t", "two"):find("begun with s, and t is another source", 1, true))
+      j:begin_source("moved", "one")
+      assert.equal("delivered", j:outcome("a", "line of a", "s"))
+      assert.equal("failed", j:outcome("b", "line of b", "s"))
+      assert.is_nil(j:outcome("c", "whatever", "s"))
+      assert.is_truthy(failure_of(j.outcome, j, "b", "mended", "s"):find("'b' was failed with another line", 1, true))
+    end
+    for _ = 1, 2 do -- it is meant, then it is known
+      local j <close> = assert(journal.open(file.name, true))
+      j:begin_source("t", "two", _ == 1)
+      assert.equal("failed", j:outcome("b", "mended", "t"))
+      j:finish("c", { ok = true, status = 200 }, 1, "line of c")
+    end
+    local j <close> = assert(journal.open(file.name, true))
+    j:begin_source("t", "two", true) -- the same, and its lines were changed: that is meant too
+    assert.equal("delivered", j:outcome("c", "changed", "t"))
+  end)
+
+  it("from before it said so belongs to any source", function()
+    local file <close> = file_of('{"id":"a","attempt":1}\n{"id":"a","delivered":200,"attempts":1}\n')
+    local j <close> = assert(journal.open(file.name, true))
+    j:begin_source("s", "one")
+    assert.equal("delivered", j:outcome("a", "any", "s"))
   end)
 
   it("is there when it is to be gone on with", function()
@@ -239,16 +356,74 @@ describe("a line", function()
   end))
 end)
 
+describe("a source that is changed while it is read", function()
+  it("is noticed when the line is to be sent", helper.virtual(function()
+    for _, change in ipairs { "aXa\nbbb\nccc\n", "aaa\nbbbb\nccc\n", "aaa\n" } do
+      local file <close> = file_of("aaa\nbbb\nccc\n")
+      local from <close> = assert(source.open(file.name))
+      local places = {}
+      for _, place, number in from.next, from do places[number] = place end
+      do
+        local other <close> = assert(io.open(file.name, "wb"))
+        other:write(change)
+      end
+      local ok, err = pcall(function()
+        for i = 1, 3 do from:again(places[i]) end
+      end)
+      assert.is_false(ok)
+      assert.equal(file.name .. " was changed while it was read", tostring(err))
+    end
+  end))
+end)
+
+describe("who a URL speaks to", function()
+  it("is written in one way", function()
+    for expected, urls in pairs {
+      ["http://h"] = { "http://h/x", "HTTP://H", "http://h:80", "http://h.", "http://h.:080?y", "http://h:/",
+        "http://u:p@h#f", "http://%68" },
+      ["https://h"] = { "https://h:443/", "https://H./" },
+      ["https://h:80"] = { "https://h:80" },
+      ["http://h:8080"] = { "http://h:8080/", "http://H.:08080" },
+      ["http://[::1]"] = { "http://[::1]:80/", "http://[0:0:0:0:0:0:0:1]", "http://[0::0001]/x" },
+      ["http://[2001:db8::1:0:0:1]:81"] = { "http://[2001:DB8:0:0:1:0:0:1]:81/" },
+      ["http://[::ffff:102:304]"] = { "http://[::FFFF:1.2.3.4]" },
+      ["http://[::]"] = { "http://[::]", "http://[0:0:0:0:0:0:0:0]" },
+      ["http://[1::]"] = { "http://[1::]", "http://[1:0:0:0:0:0:0:0]" },
+      ["http://[1:2:3:4:5:6:7:8]"] = { "http://[1:2:3:4:5:6:7:8]" },
+      ["http://[fe80::1%eth0]"] = { "http://[FE80::1%25eth0]/" },
+      ["http://[zz::1]"] = { "http://[zz::1]" },
+    } do
+      for _, url in ipairs(urls) do
+        assert.equal(expected, origin(url))
+      end
+    end
+  end)
+end)
+
 describe("Retry-After", function()
   it("is a whole number of seconds, however long, or a date", function()
     assert.equal(7, retry.after(" 7 "))
     for _, text in ipairs { "9223372036854775807", ("9"):rep(20), ("9"):rep(400) } do
       assert.equal("integer", math.type(retry.after(text)))
     end
-    assert.equal(0, retry.after("Sun, 06 Nov 1994 08:49:37 GMT"))
-    for _, text in ipairs { "", "-1", "1.5", "soon", "Sun, 06 Nix 1994 08:49:37 GMT" } do
+    for _, text in ipairs { "Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT",
+      "Sun Nov  6 08:49:37 1994" } do
+      assert.equal(0, retry.after(text))
+    end
+    for _, text in ipairs { "", "-1", "1.5", "soon", "Sun, 06 Nix 1994 08:49:37 GMT", "Sun, 06-Nov-94 08:49:37 GMT",
+      "Sun Nov 6 08:49:37 1994", "Sunday, 06-Nix-94 08:49:37 GMT" } do
       assert.is_nil(retry.after(text))
     end
     assert.is_nil(retry.after(nil))
+  end)
+
+  it("is the same in the old forms of a date", function()
+    for days = 1, 15000, 97 do -- two digits say a year up to 50 years ahead
+      local at = os.time() + days * 86400
+      for _, form in ipairs { "!%a, %d %b %Y %H:%M:%S GMT", "!%A, %d-%b-%y %H:%M:%S GMT", "!%a %b %e %H:%M:%S %Y" } do
+        local asked = retry.after(os.date(form, at))
+        assert.is_true(asked <= days * 86400 and asked > (days - 1) * 86400)
+      end
+    end
   end)
 end)
