@@ -28,6 +28,7 @@ local methods <const> = core.methods.cache
 ---@field ttl? number seconds, in place of the cache's own; 0: do not keep it
 ---@field tags? string|string[] delete_tag(tag) deletes it
 ---@field size? number bytes
+---@field stale? boolean false: never answered past its ttl, whatever the cache's stale and stale_if_error say
 
 ---@class weir.Cache
 ---@field count integer entries

@@ -143,6 +143,9 @@ int weir_cache_failed(weir_cache *c, weir_load *load, intptr_t *value);
  * gone), WEIR_ECLOSED, or WEIR_ENOMEM with nothing changed. */
 int weir_cache_set(weir_cache *c, const void *key, size_t length, intptr_t value, size_t size,
                    uint64_t ttl);
+/* What is kept of `key` now is never answered past its ttl, whatever `stale` and `stale_if_error`
+ * say, until something else is kept. 1 if there is an entry. */
+int weir_cache_forbid_stale(weir_cache *c, const void *key, size_t length);
 /* Forget `key`; a load on its way stores nothing. 1 if there was an entry or a load. */
 int weir_cache_delete(weir_cache *c, const void *key, size_t length);
 /* Forget everything, at once; many values are dropped a few at a time, here and when all is quiet.

@@ -1,0 +1,63 @@
+-- dedup.directives - the header fields that say what a cache may do, as values (RFC 9111, 5; RFC 9110, 12.5.5).
+
+local retry = require "support.retry"
+
+local directives = {}
+
+--- The directives of a Cache-Control by lower-case name: true, or what stands after the `=`.
+---@param value string?
+---@return table<string, string|true>
+function directives.parse(value)
+  local found, rest = {}, value or ""
+  while rest ~= "" do
+    local name, after = rest:match("^[%s,]*([%w!#$%%&'*+.^_`|~-]+)()")
+    if name then
+      rest, name = rest:sub(after), name:lower()
+      local text, behind = rest:match('^%s*=%s*"([^"]*)"()')
+      if not text then
+        text, behind = rest:match('^%s*=%s*([^%s,"]+)()')
+      end
+      found[name] = found[name] or text or true -- the first one counts
+      rest = rest:sub(behind or 1)
+    end
+    rest = rest:match("^[^,]*,?(.*)$") -- what cannot be read says nothing
+  end
+  return found
+end
+
+--- Seconds of a directive; 0 for one that cannot be read (it is safe), nil for none.
+---@return number?
+function directives.seconds(found, name)
+  local value = found[name]
+  if value == nil then
+    return nil
+  end
+  return type(value) == "string" and value:find("^%d+$") and math.min(tonumber(value), 2 ^ 31) or 0
+end
+
+--- The lower-case names of a Vary, sorted; "*" for what varies by more than the request says.
+---@param value string?
+---@return string[]|"*"
+function directives.vary(value)
+  local names, seen = {}, {}
+  for name in (value or ""):gmatch("[^%s,]+") do
+    name = name:lower()
+    if name == "*" then
+      return "*"
+    end
+    if not seen[name] then
+      seen[name] = true
+      names[#names + 1] = name
+    end
+  end
+  table.sort(names)
+  return names
+end
+
+--- Seconds from now to an HTTP date, nil if it is none.
+---@return number?
+function directives.until_date(value)
+  return type(value) == "string" and not value:find("^%s*%d+%s*$") and retry.after(value) or nil
+end
+
+return directives

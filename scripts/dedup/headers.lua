@@ -1,0 +1,84 @@
+-- dedup.headers - what of a head goes on: to the origin, and from it to the client (RFC 9110, 7.6).
+
+local headers = {}
+
+-- Of this connection alone, or said anew by whoever sends the message on.
+local hop <const> = { connection = true, ["keep-alive"] = true, ["proxy-authenticate"] = true,
+  ["proxy-authorization"] = true, ["proxy-connection"] = true, te = true, trailer = true,
+  ["transfer-encoding"] = true, upgrade = true, ["content-length"] = true, expect = true }
+-- The client's own conditions and wishes, which must not shape an answer that others get too.
+local own <const> = { ["if-none-match"] = true, ["if-modified-since"] = true, ["if-match"] = true,
+  ["if-unmodified-since"] = true, ["if-range"] = true, range = true, ["cache-control"] = true, pragma = true,
+  cookie = true }
+
+local VIA <const> = "1.1 weir-dedup"
+
+-- The names that Connection adds to the list.
+local function named(value)
+  local names = {}
+  for name in (value or ""):gmatch("[^%s,]+") do
+    names[name:lower()] = true
+  end
+  return names
+end
+
+--- The head for the origin. `shared`: the answer is for others too.
+---@param request weir.http.Request
+---@param origin { authority: string }
+---@param shared boolean
+---@return table<string, any>
+function headers.to_origin(request, origin, shared)
+  local out <const>, also <const> = {}, named(request.headers.connection)
+  for name, value in pairs(request.headers) do
+    if not hop[name] and not also[name] and not (shared and own[name]) then
+      out[name] = value
+    end
+  end
+  local from <const> = request.headers["x-forwarded-for"]
+  out["x-forwarded-for"] = not shared and (from and from .. ", " .. request.remote or request.remote) or nil
+  out["x-forwarded-host"] = request.headers["x-forwarded-host"] or request.headers.host
+  out["x-forwarded-proto"] = request.headers["x-forwarded-proto"] or "http"
+  out.via = (request.headers.via and request.headers.via .. ", " or "") .. VIA
+  out.host = origin.authority
+  out["accept-encoding"] = "identity" -- bodies are kept as they are read
+  return out
+end
+
+--- The head for the client.
+---@param head table<string, any> of the origin's answer
+---@param what string for X-Cache: HIT, STALE, MISS, JOINED or PASS
+---@return table<string, any>
+function headers.to_client(head, what)
+  local out <const>, also <const> = {}, named(head.connection)
+  for name, value in pairs(head) do
+    if not hop[name] and not also[name] and name ~= "content-encoding" then -- it was undone on the way in
+      out[name] = value
+    end
+  end
+  out.via = (head.via and head.via .. ", " or "") .. VIA
+  out["x-cache"] = what
+  return out
+end
+
+--- Do the client's conditions say that it has this answer already (RFC 9110, 13.2.2)?
+---@param request weir.http.Request
+---@param head table<string, any>
+function headers.is_not_modified(request, head)
+  local tags <const> = request.headers["if-none-match"]
+  if tags then
+    local mine <const> = head.etag and head.etag:gsub("^W/", "")
+    if tags:match("^%s*%*%s*$") then
+      return true
+    end
+    for tag in tags:gmatch('"[^"]*"') do
+      if tag == mine then
+        return true
+      end
+    end
+    return false
+  end
+  local since <const> = request.headers["if-modified-since"]
+  return since ~= nil and since == head["last-modified"]
+end
+
+return headers
