@@ -105,6 +105,7 @@ build = {
     ["weir.batch"] = "bindings/weir/batch.lua",
     ["weir.cache"] = "bindings/weir/cache.lua",
     ["weir.database"] = "bindings/weir/database.lua",
+    ["weir.database.pool"] = "bindings/weir/database/pool.lua",
     ["weir.fanout"] = "bindings/weir/fanout.lua",
     ["weir.http.client"] = "bindings/weir/http/client.lua",
     ["weir.http"] = "bindings/weir/http/init.lua",

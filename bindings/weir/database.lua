@@ -419,7 +419,7 @@ function Session:close()
   end
   if root.ended then return end
   root.ended = "the connection is closed"
-  root.lock:close(root.ended)
+  pcall(root.lock.close, root.lock, root.ended) -- a forgotten pool closes what may have been collected with it
   if not pcall(core.shield, GRACE, root.driver.close, root.raw) then root.driver.kill(root.raw) end
 end
 

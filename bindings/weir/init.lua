@@ -62,8 +62,9 @@ function weir.wrap(f)
   end
 end
 
-local optional <const> = { http = true, json = true, luv = true, postgres = true, progress = true, queueing = true, sqlite = true,
-  test = true }
+local optional <const> = {
+  http = true, json = true, luv = true, postgres = true, progress = true, queueing = true, sqlite = true, test = true,
+}
 
 return setmetatable(weir, {
   __index = function(self, key)

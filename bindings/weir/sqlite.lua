@@ -12,6 +12,7 @@
 
 local core <const> = require "weir.core"
 local database <const> = require "weir.database"
+local database_pool <const> = require "weir.database.pool"
 local sqlite3 <const> = require "weir.sqlite.sqlite3"
 
 local BUSY <const> = sqlite3.busy
@@ -226,36 +227,35 @@ local synchronous <const> = { off = true, normal = true, full = true, extra = tr
 
 local OPEN <const> = "sqlite.open"
 
-local function check_flag(options, name, unless)
-  local value <const> = options[name]
-  if value == nil then return unless end
-  if type(value) ~= "boolean" then core.expected(OPEN, name, "a boolean", value) end
-  return value
-end
-
-local function read_options(options)
+local function read_options(op, options)
   if type(options) == "string" then options = { path = options } end
-  core.check_options(options, OPEN, of_open)
+  core.check_options(options, op, of_open)
+  local function check_flag(name, unless)
+    local value <const> = options[name]
+    if value == nil then return unless end
+    if type(value) ~= "boolean" then core.expected(op, name, "a boolean", value) end
+    return value
+  end
   local path <const> = options.path
-  if type(path) ~= "string" then core.expected(OPEN, "path", "a string", path) end
-  if path:find("\0", 1, true) then core.misuse(OPEN, "'path' must have no NUL in it") end
-  local readonly <const> = check_flag(options, "readonly", false)
+  if type(path) ~= "string" then core.expected(op, "path", "a string", path) end
+  if path:find("\0", 1, true) then core.misuse(op, "'path' must have no NUL in it") end
+  local readonly <const> = check_flag("readonly", false)
   local o <const> = {
     path = path,
     readonly = readonly,
-    create = check_flag(options, "create", not readonly),
-    wal = check_flag(options, "wal", true),
-    foreign_keys = check_flag(options, "foreign_keys", true),
-    busy_timeout = core.check_seconds(options.busy_timeout, OPEN, "busy_timeout", 5),
+    create = check_flag("create", not readonly),
+    wal = check_flag("wal", true),
+    foreign_keys = check_flag("foreign_keys", true),
+    busy_timeout = core.check_seconds(options.busy_timeout, op, "busy_timeout", 5),
     timeout = options.timeout,
-    statements = options.statements == 0 and 0 or core.check_count(options.statements, OPEN, "statements", 64),
+    statements = options.statements == 0 and 0 or core.check_count(options.statements, op, "statements", 64),
     synchronous = options.synchronous,
   }
-  if o.timeout ~= nil then core.check_seconds(o.timeout, OPEN, "timeout") end
+  if o.timeout ~= nil then core.check_seconds(o.timeout, op, "timeout") end
   if o.synchronous ~= nil and not synchronous[o.synchronous] then
-    core.expected(OPEN, "synchronous", '"off", "normal", "full" or "extra"', o.synchronous)
+    core.expected(op, "synchronous", '"off", "normal", "full" or "extra"', o.synchronous)
   end
-  if readonly and options.create then core.misuse(OPEN, "a database that is opened to be read is not created") end
+  if readonly and options.create then core.misuse(op, "a database that is opened to be read is not created") end
   return o
 end
 
@@ -279,12 +279,8 @@ local guard_meta <const> = {
   end,
 }
 
---- Open a database. Waits.
----@async
----@param options string|weir.sqlite.Options a path, or a table
----@return weir.database.Session
-local function open(options)
-  local o <const> = read_options(options)
+-- As `o`, checked options, says.
+local function connect(o)
   local start <const> = core.now()
   local function left() return o.timeout and math.max(0, start + o.timeout - core.now()) end
   local guard <close> = setmetatable({}, guard_meta)
@@ -299,9 +295,43 @@ local function open(options)
   return database.connection(driver, conn, o.path)
 end
 
+--- Open a database. Waits.
+---@async
+---@param options string|weir.sqlite.Options a path, or a table
+---@return weir.database.Session
+local function open(options)
+  return connect(read_options(OPEN, options))
+end
+
+-- --- pools ------------------------------------------------------------------------------------------
+local POOL <const> = "sqlite.pool"
+
+-- More connections than threads only wait for each other, and there is no server to be spared or to go away.
+local pool_defaults <const> = {
+  max = math.tointeger(tonumber(os.getenv("UV_THREADPOOL_SIZE") or "")) or 4, dial_stagger = 0.001,
+  max_lifetime = math.huge,
+}
+
+---@class (exact) weir.sqlite.PoolOptions: weir.sqlite.Options, weir.PoolOpts
+
+--- A weir.pool of connections to one database, with the calls of a connection besides.
+---@param options weir.sqlite.PoolOptions
+---@return weir.database.Pool
+local function pool(options)
+  return database_pool.new(POOL, options, pool_defaults, function(rest)
+    local o <const> = read_options(POOL, rest)
+    if o.path == ":memory:" or o.path == "" then
+      core.misuse(POOL, "'path' must be one that connections can share, but each would have a database of its own; "
+        .. '"file:name?mode=memory&cache=shared" is one in memory')
+    end
+    return function() return connect(o) end, "sqlite " .. o.path
+  end)
+end
+
 return {
   open = open,
   connect = open,
+  pool = pool,
   blob = database.blob,
   null = sqlite3.null,
   version = sqlite3.version,

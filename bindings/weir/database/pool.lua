@@ -1,0 +1,203 @@
+-- weir.database.pool - a weir.pool of connections: what M.pool of weir.sqlite and weir.postgres makes.
+--
+-- All of weir.pool, and the calls of a connection besides, each of which borrows one for as long as it takes. A
+-- connection goes back as it came: one with a transaction that a statement began, a loop that was not left, or what
+-- the driver calls unclean, goes back as suspect and is reset by the pool's check (in a task of the pool's, within
+-- check_timeout) before anybody else gets it, or is destroyed. One that is closed is destroyed.
+--
+-- Of a driver (see weir.database), both optional:
+--   is_clean(raw)      false: there is something of the last borrower left for `reset`
+--   reset(raw)         waits; see to it, and to whether the server is still there; raises if not
+
+local core <const> = require "weir.core"
+
+local pack <const>, unpack <const> = table.pack, table.unpack
+
+local database_pool <const> = {}
+
+-- What belongs to weir.pool; all else is the connection's.
+local of_pool <const> = {
+  max = true, min = true, name = true, order = true, acquire_timeout = true, create_timeout = true,
+  check_timeout = true, destroy_timeout = true, idle_timeout = true, max_lifetime = true, jitter = true,
+  max_uses = true, check_idle = true, keep_alive = true, dial_stagger = true, max_dials = true, open_after = true,
+  backoff = true, max_backoff = true, max_waiting = true, shed = true, leak_after = true, on_leak = true,
+}
+
+-- --- connections that come back ---------------------------------------------------------------------
+local function is_clean(db)
+  local driver <const>, raw <const> = db.driver, db.raw
+  return not (db.loop or driver.in_transaction(raw)) and (not driver.is_clean or driver.is_clean(raw))
+end
+
+local function reset(db)
+  local driver <const>, raw <const> = db.driver, db.raw
+  if driver.in_transaction(raw) then driver.rollback(raw, { depth = 1, begun = true }) end
+  if driver.reset then driver.reset(raw) end
+end
+
+-- The pool's check: of what was long idle, and of what is suspect.
+local function check(db)
+  if db.closed or db.loop then return false end
+  db.lock:with(reset, db) -- nobody has it, unless somebody kept what was lent
+  return not db.closed
+end
+
+local function fail() error("to be checked", 0) end
+
+-- Give it back as suspect: what an error does that leaves the block of a lease.
+local function suspect(lease)
+  pcall(function()
+    local block <close> = lease -- luacheck: ignore 211
+    fail()
+  end)
+end
+
+-- End a loan: good, suspect or broken.
+local function give_back(lease)
+  local db <const> = lease.value
+  if db.closed then
+    lease:discard()
+  elseif is_clean(db) then
+    lease:release()
+  else
+    suspect(lease)
+  end
+end
+
+-- --- leases -----------------------------------------------------------------------------------------
+---@class weir.database.Lease
+---@field value weir.database.Session while it is held
+---@field held boolean
+local Lease <const> = {}
+
+function Lease:release()
+  if self.lease.held then give_back(self.lease) else self.lease:release() end -- the latter says what is wrong
+end
+
+function Lease:discard() self.lease:discard() end
+
+function Lease:transfer(task) self.lease:transfer(task) end
+
+local lease_meta <const> = {
+  __name = "weir.database.lease",
+  __index = function(self, key) return Lease[key] or self.lease[key] end,
+  __close = function(self, err)
+    local lease <const> = self.lease
+    if not lease.held then return end
+    if err ~= nil then suspect(lease) else give_back(lease) end
+  end,
+  __tostring = function(self) return tostring(self.lease) end,
+}
+
+-- --- pools ------------------------------------------------------------------------------------------
+---@class weir.database.Pool: weir.Pool
+local Pool <const> = {}
+
+--- As pool:acquire, of weir.pool.
+---@async
+---@param options? { timeout?: number }
+---@return weir.database.Lease
+function Pool:acquire(options)
+  return setmetatable({ lease = self.pool:acquire(options) }, lease_meta)
+end
+
+function Pool:try_acquire()
+  local lease <const>, why <const> = self.pool:try_acquire()
+  if not lease then return false, why end
+  return setmetatable({ lease = lease }, lease_meta)
+end
+
+local function call(self, fn, ...)
+  local lease <close> = self.pool:acquire()
+  local results <const> = pack(fn(lease.value, ...))
+  give_back(lease)
+  return unpack(results, 1, results.n)
+end
+
+--- with(fn, ...) -> what fn(db, ...) returns, called with a connection on loan. Waits.
+---@async
+function Pool:with(fn, ...)
+  core.check_function(fn, "pool:with", "fn")
+  return call(self, fn, ...)
+end
+
+for _, name in ipairs { "query", "row", "value", "exec", "transaction" } do
+  local function method(db, ...) return db[name](db, ...) end
+  --- As of a connection, on one that is borrowed for the call.
+  Pool[name] = function(self, ...) return call(self, method, ...) end
+end
+
+-- A loop over rows, and the lease that it has until it is left.
+local Loan <const> = {}
+
+local function close_loan(loan, err)
+  local lease <const> = loan.lease
+  if not lease then return end
+  loan.rows:close()
+  loan.lease = nil
+  if err ~= nil then suspect(lease) else give_back(lease) end
+end
+
+--- Give up what was not read, and the connection. Waits. Harmless a second time.
+function Loan:close() close_loan(self) end
+
+local loan_meta <const> = { __index = Loan, __close = close_loan, __name = "weir.database.rows" }
+
+local function next_row(loan)
+  if not loan.lease then return nil end
+  local row <const> = loan.step(loan.rows)
+  if row == nil then close_loan(loan) end
+  return row
+end
+
+--- for row in pool:rows(sql, ...) do: the connection is on loan until the loop is left. Waits.
+---@async
+function Pool:rows(...)
+  local lease <const> = self.pool:acquire()
+  local loan <const> = setmetatable({ lease = lease }, loan_meta)
+  local guard <close> = setmetatable({}, { -- luacheck: ignore 211
+    __close = function()
+      if not loan.rows then suspect(lease) end
+    end,
+  })
+  loan.step, loan.rows = lease.value:rows(...)
+  return next_row, loan, nil, loan
+end
+
+local pool_meta <const> = {
+  __name = "weir.database.pool",
+  __index = function(self, key)
+    local method <const> = Pool[key]
+    if method then return method end
+    local inner <const> = rawget(self, "pool")
+    local value <const> = inner[key]
+    if type(value) ~= "function" then return value end
+    return function(_, ...) return value(inner, ...) end
+  end,
+  __close = function(self)
+    local pool <close> = self.pool -- luacheck: ignore 211
+  end,
+  __tostring = function(self) return tostring(self.pool) end,
+}
+
+--- Make a pool. `options` is the user's table: what is not weir.pool's goes to `read`.
+---@param op string for messages
+---@param options table
+---@param defaults table of the pool
+---@param read fun(options: table): (async fun(): weir.database.Session), string? checks the connection's options;
+---  -> what connects, and a name for the pool
+---@return weir.database.Pool
+function database_pool.new(op, options, defaults, read)
+  if type(options) ~= "table" then core.expected(op, "options", "a table", options) end
+  local own <const>, rest <const> = { check = check, destroy = function(db) db:close() end }, {}
+  for key, value in pairs(defaults) do own[key] = value end
+  for key, value in pairs(options) do
+    if of_pool[key] then own[key] = value else rest[key] = value end
+  end
+  local name
+  own.create, name = read(rest)
+  own.name = own.name or name
+  return setmetatable({ pool = core.pool(own) }, pool_meta)
+end
+
+return database_pool
