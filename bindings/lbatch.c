@@ -24,7 +24,7 @@ static void free_batch(lobject *o)
 /* A group that is out keeps the userdata: there are none, unless the process ends in a task. */
 static int batch_gc(lua_State *L)
 {
-    lbatch *b = *(lbatch **)lua_touserdata(L, 1);
+    lbatch *b = *(lbatch **)lcheck_object(L, 1, LTYPE_BATCH, "__gc");
     if (b != NULL && b->batch.gathering == NULL && b->batch.n_queued + b->batch.n_flying == 0)
         free_batch(&b->object);
     return 0;

@@ -15,25 +15,26 @@ static void free_cache(lobject *o)
 {
     lcache *c = (lcache *)(void *)o;
     weir_runtime *rt = c->ctx->rt;
-    *c->owner = NULL;
+    c->owner->cache = NULL;
     weir_link_remove(&o->link);
     weir_cache_free(c->cache);
-    lvalues_reset(rt, &c->values);
+    lvalues_fini(rt, &c->values);
     weir_alloc(rt, c, c->size, 0);
 }
 
 static int cache_gc(lua_State *L)
 {
-    lcache *c = *(lcache **)lua_touserdata(L, 1);
-    if (c != NULL)
-        free_cache(&c->object);
+    lcache_object *object = lcheck_object(L, 1, LTYPE_CACHE, "__gc");
+    object->tag = NULL;
+    if (object->cache != NULL)
+        free_cache(&object->cache->object);
     return 0;
 }
 
 lcache *lcache_check(lua_State *L, const char *op)
 {
-    lcache **object = lcheck_object(L, 1, LTYPE_CACHE, op);
-    lcache *c = *object;
+    lcheck_object(L, 1, LTYPE_CACHE, op);
+    lcache *c = lcache_at(L, 1);
     if (c == NULL || c->ctx != lcontext_here(L))
         lerror_raise(L, "misuse", op, "it belongs to another runtime, or to one that has ended");
     if (weir_current(c->ctx->rt) == NULL)
@@ -168,8 +169,8 @@ static int core_cache(lua_State *L)
         name = lua_tostring(L, -1);
     }
     size_t size = sizeof(lcache) + (name != NULL ? strlen(name) + 1 : 0);
-    lcache **owner = lua_newuserdatauv(L, sizeof *owner, LCACHE_N_USER);
-    *owner = NULL;
+    lcache_object *owner = lua_newuserdatauv(L, sizeof *owner, LCACHE_N_USER);
+    *owner = (lcache_object){ltag(lbox_here(L), LTYPE_CACHE), NULL};
     int self = lua_gettop(L);
     int has_load = function(L, "load");
     lua_setiuservalue(L, self, LCACHE_LOAD);
@@ -190,6 +191,7 @@ static int core_cache(lua_State *L)
                   .is_bounded = options.max_bytes != UINT64_MAX,
                   .has_load = has_load != 0,
                   .has_size = has_size != 0,
+                  .stale_if_error = options.stale_if_error > 0,
                   .size = size};
     if (name != NULL)
         memcpy(c->name, name, strlen(name) + 1);
@@ -199,7 +201,7 @@ static int core_cache(lua_State *L)
     }
     weir_cache_set_data(c->cache, c);
     weir_list_push(&ctx->objects, &c->object.link);
-    *owner = c;
+    owner->cache = c;
     return 1;
 }
 
@@ -212,10 +214,13 @@ static int cache_close(lua_State *L)
 {
     lcache *c = lcache_check(L, "cache:close");
     lua_settop(L, 2);
+    lvalues_push_table(L);
+    lua_insert(L, 2);
     if (!weir_cache_is_closed(c->cache))
         lua_setiuservalue(L, 1, LCACHE_REASON);
     weir_cache_close(c->cache);
-    lcache_sweep(L, c, 1);
+    lua_settop(L, 2);
+    lua_setiuservalue(L, 1, LCACHE_VALUES);
     lua_pushnil(L);
     lua_setiuservalue(L, 1, LCACHE_ERROR);
     return 0;
@@ -296,7 +301,8 @@ static int cache_index(lua_State *L)
 
 static int cache_tostring(lua_State *L)
 {
-    lcache *c = *(lcache **)lcheck_object(L, 1, LTYPE_CACHE, "cache");
+    lcheck_object(L, 1, LTYPE_CACHE, "cache");
+    const lcache *c = lcache_at(L, 1);
     const char *name = c != NULL ? weir_cache_name(c->cache) : NULL;
     if (c == NULL)
         lua_pushliteral(L, "weir.cache (ended)");

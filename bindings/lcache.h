@@ -3,25 +3,35 @@
 #define WEIR_BINDINGS_LCACHE_H
 #include "lvalues.h"
 
-/* Core memory: loads may be out when the userdata is collected. `*owner` is the pointer in the
- * userdata, NULL once either is gone. */
-typedef struct lcache {
+typedef struct lcache lcache;
+typedef struct lcache_object {
+    const void *tag; /* first */
+    lcache *cache;   /* NULL once it is gone */
+} lcache_object;
+/* Core memory: loads may be out when the userdata is collected. */
+struct lcache {
     lobject object; /* first */
     lcontext *ctx;
-    struct lcache **owner;
+    lcache_object *owner;
     weir_cache *cache;
     lvalues values;
     uint64_t ttl, negative_ttl;
     uint8_t is_bounded; /* by bytes */
-    uint8_t has_size, has_load;
+    uint8_t has_size, has_load, stale_if_error;
     size_t size;
     char name[];
-} lcache;
+};
 
 /* User values: the table of values, functions, the error of the last load that failed, the reason
  * of the close. */
 enum { LCACHE_VALUES = 1, LCACHE_LOAD, LCACHE_SIZE, LCACHE_ERROR, LCACHE_REASON, LCACHE_USER };
 #define LCACHE_N_USER (LCACHE_USER - 1)
+
+/* That of the userdata at `index`, NULL once it is gone. */
+static inline lcache *lcache_at(lua_State *L, int index)
+{
+    return ((const lcache_object *)lua_touserdata(L, index))->cache;
+}
 
 /* --- lcache.c: the object ------------------------------------------------------------------- */
 /* The cache at index 1, of this runtime; or misuse. */
@@ -48,11 +58,10 @@ void lkey_push(lua_State *L, const void *bytes, size_t length);
 typedef struct lkeep {
     uint64_t ttl; /* ns */
     int has_ttl;
-    int strict;   /* never answered past its ttl */
     double bytes; /* < 0: not said */
     int tags;     /* stack index of a string or table, 0: none */
 } lkeep;
-/* Read {ttl=, size=, tags=, stale=} at `index` (nil is none), whose values stay on the stack. Raises. */
+/* Read {ttl=, size=, tags=} at `index` (nil is none), whose values stay on the stack. Raises. */
 void lkeep_read(lua_State *L, int index, const char *op, const lcache *c, lkeep *out);
 /* Bytes of the value at `index` under the key at `key`. `self` is the cache. Raises. */
 size_t lcache_measure(lua_State *L, const lcache *c, int self, int index, int key,
@@ -89,8 +98,8 @@ extern const weir_flight_ops lload_flight;
 lcache *lload_cache(const weir_load *load);
 /* Keep the value at `index`, if it may be kept. The cache is at `self`. Raises. */
 void lload_keep(lua_State *L, lcache *c, int self, weir_load *load, int index, const lkeep *keep);
-/* The load failed with what is at `index`: 1 if that is the old value now, which is good enough; 0
- * if it is the answer, and is kept if such is. Raises. */
+/* The load failed with what is at `index`: 1 if that is the old value now, which is good enough for
+ * who waits; 0 if it is the answer, and is kept if such is and nothing better is there. Raises. */
 int lload_keep_error(lua_State *L, lcache *c, int self, weir_load *load, int index);
 /* Raise for a wait that ended otherwise than GRANTED or FAILED. The cache is at 1. */
 int lload_raise(lua_State *L, lcontext *ctx);

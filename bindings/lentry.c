@@ -75,7 +75,7 @@ void lkey_push(lua_State *L, const void *bytes, size_t length)
 
 void lkeep_read(lua_State *L, int index, const char *op, const lcache *c, lkeep *out)
 {
-    static const char *const known[] = {"ttl", "size", "tags", "stale", NULL};
+    static const char *const known[] = {"ttl", "size", "tags", NULL};
     *out = (lkeep){.ttl = c->ttl, .bytes = -1};
     if (lua_isnoneornil(L, index))
         return;
@@ -89,11 +89,6 @@ void lkeep_read(lua_State *L, int index, const char *op, const lcache *c, lkeep 
         out->bytes = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : -1;
         if (!(out->bytes >= 0))
             lcheck_fail(L, op, "size", "a number of bytes >= 0", -1);
-    }
-    if (lua_getfield(L, index, "stale") != LUA_TNIL) {
-        if (!lua_isboolean(L, -1))
-            lcheck_fail(L, op, "stale", "a boolean", -1);
-        out->strict = !lua_toboolean(L, -1);
     }
     int type = lua_getfield(L, index, "tags");
     if (type == LUA_TNIL)
@@ -237,8 +232,6 @@ int lentry_set(lua_State *L)
     size_t size = lcache_measure(L, c, 1, 3, 2, &keep, op);
     intptr_t value = lcache_put(L, c, 1, 3, 0);
     int rc = weir_cache_set(c->cache, key.bytes, key.length, value, size, keep.ttl);
-    if (rc == 0 && keep.strict)
-        weir_cache_forbid_stale(c->cache, key.bytes, key.length);
     if (rc == 0 && lcache_tag(L, c, key.bytes, key.length, &keep) != 0) {
         weir_cache_delete(c->cache, key.bytes, key.length); /* without its tags it must not stay */
         rc = WEIR_ENOMEM;
@@ -246,6 +239,8 @@ int lentry_set(lua_State *L)
     lcache_sweep(L, c, 1);
     if (rc == WEIR_ENOMEM)
         return luaL_error(L, "not enough memory");
+    if (rc == WEIR_ECLOSED) /* by the function that measures */
+        lcache_raise_closed(L, c, op);
     lua_pushboolean(L, rc == 0 || keep.ttl == 0);
     if (lua_toboolean(L, -1))
         return 1;
@@ -283,7 +278,8 @@ int lentry_delete_tag(lua_State *L)
 int lentry_clear(lua_State *L)
 {
     lcache *c = lcache_check_open(L, "cache:clear");
+    lvalues_push_table(L);
     weir_cache_clear(c->cache);
-    lcache_sweep(L, c, 1);
+    lua_setiuservalue(L, 1, LCACHE_VALUES);
     return 0;
 }

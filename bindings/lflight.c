@@ -65,9 +65,11 @@ int lflight_raise(lua_State *L, int index)
 static int count_is_wrong(lua_State *L, int first, uint32_t n, lua_Integer *got)
 {
     int is = 0;
+    *got = 0;
     lua_pushliteral(L, "n");
     if (lua_rawget(L, first) != LUA_TNIL) {
-        *got = lua_tointegerx(L, -1, &is);
+        if (lua_type(L, -1) == LUA_TNUMBER)
+            *got = lua_tointegerx(L, -1, &is);
         lua_pop(L, 1);
         return !is || *got != (lua_Integer)n;
     }
@@ -281,6 +283,7 @@ static int flights_wait(lua_State *L)
 
 static int flights_close(lua_State *L)
 {
+    lcheck_object(L, 1, LTYPE_FLIGHT, "__close");
     lflights_leave(L, 1);
     return 0;
 }

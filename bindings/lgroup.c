@@ -160,6 +160,8 @@ static void push_keys(lua_State *L, int index, const weir_group *group)
     uint32_t n = 0;
     lua_getiuservalue(L, index, LGROUP_KEYS);
     const lgroup *g = lua_touserdata(L, index);
+    lua_pushnil(L); /* a key that was refused may still stand behind the last */
+    lua_rawseti(L, -2, (lua_Integer)g->n + 1);
     if (group->n == g->n) /* all of them: the table itself */
         return;
     lua_createtable(L, (int)group->n, 0);

@@ -63,8 +63,7 @@ void lload_keep(lua_State *L, lcache *c, int self, weir_load *load, int index, c
     intptr_t value = lcache_put(L, c, self, index, 0);
     if (load->indexed && lcache_tag(L, c, load->key, load->length, keep) != 0)
         ttl = 0; /* without its tags it must not stay */
-    if (weir_cache_store(c->cache, load, value, size, ttl, negative) && keep->strict)
-        weir_cache_forbid_stale(c->cache, load->key, load->length);
+    weir_cache_store(c->cache, load, value, size, ttl, negative);
     lcache_sweep(L, c, self);
 }
 
@@ -77,6 +76,8 @@ int lload_keep_error(lua_State *L, lcache *c, int self, weir_load *load, int ind
     if (c->negative_ttl > 0) /* what can raise comes first */
         lcache_reserve(L, c, self);
     if (weir_cache_failed(c->cache, load, &value)) {
+        if (!c->stale_if_error) /* what is there stays; who wanted a new one gets the error */
+            return 0;
         int top = lua_gettop(L);
         lcache_push_value(L, self, value);
         lua_replace(L, index);
@@ -127,7 +128,7 @@ const lwork lload_work = {conclude, ended};
 
 int lload_raise(lua_State *L, lcontext *ctx)
 {
-    const lcache *c = *(lcache **)lua_touserdata(L, 1);
+    const lcache *c = lcache_at(L, 1);
     weir_status status = (weir_status)ltask_current(ctx)->task.wait.status;
     if (c == NULL || (status != WEIR_TIMEOUT && status != WEIR_CLOSED)) {
         lwait_outcome(L, ctx);
@@ -298,17 +299,15 @@ static int check_loader(lua_State *L, const lcache *c, int index, const char *op
 int lload_get(lua_State *L)
 {
     const lbox *box = lbox_here(L);
-    lcache **object = ltest_object(L, 1, box, LTYPE_CACHE);
-    if (object == NULL || *object == NULL || (*object)->ctx != box->current)
+    const lcache_object *object = ltest_tagged(L, 1, box, LTYPE_CACHE);
+    if (object == NULL || object->cache == NULL || object->cache->ctx != box->current)
         lcache_check(L, get_op); /* raises */
-    lcache *c = *object;
+    lcache *c = object->cache;
 #ifdef WEIR_STRESS
     lcache_check(L, get_op); /* validates */
 #endif
-    ltask *t = ltask_current(c->ctx);
+    ltask *t = lwait_task(L, c->ctx, get_op);
     lkey key;
-    if (t == NULL || t->co != L)
-        lwait_task(L, c->ctx, get_op); /* raises */
     lkey_check(L, 2, get_op, &key);
     if (!c->has_load)
         check_loader(L, c, 3, get_op);
@@ -316,6 +315,8 @@ int lload_get(lua_State *L)
         return lwait_again(L, t, get_op, lload_get);
     weir_answer a = weir_cache_look(c->cache, key.bytes, key.length);
     if (a.found == WEIR_FOUND_FRESH && !a.refresh) {
+        if (c->values.dirty > 0)
+            lcache_sweep(L, c, 1);
         lcache_push_value(L, 1, a.value);
         return 1;
     }

@@ -93,7 +93,7 @@ static weir_task_state conclude(lua_State *L, ltask *t, weir_task_state state, i
     lua_settop(L, state == WEIR_TASK_DONE ? first + 2 : first);
     lua_getiuservalue(L, 1, t->keeps);
     int self = lua_gettop(L);
-    lcache *c = *(lcache **)lua_touserdata(L, self);
+    lcache *c = lcache_at(L, self);
     if (state == WEIR_TASK_DONE) {
         lflight_check_parts(L, first, all->n, many_op);
         if (c != NULL)
@@ -234,7 +234,7 @@ static lloads *begin(lua_State *L, lcache *c, uint32_t n)
 /* Protected: the stack as above, without what is made here. */
 static int look_up_all(lua_State *L)
 {
-    lcache *c = *(lcache **)lua_touserdata(L, 1);
+    lcache *c = lcache_at(L, 1);
     uint32_t n = (uint32_t)lua_tointeger(L, 4);
     lua_newtable(L);
     lua_replace(L, MISSING);

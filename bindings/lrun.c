@@ -172,6 +172,8 @@ static void drive(lua_State *L, lcontext *ctx, ltask *t)
     while (weir_runtime_counters(ctx->rt)->tasks > 0)
         if (!step(ctx) && weir_runtime_counters(ctx->rt)->tasks > 0)
             weir_scope_open_shields(ctx->rt, root);
+    while (weir_next_turn(ctx->rt) == 0 && step(ctx)) /* what was put off until all is quiet */
+        continue;
 }
 
 ltask *lrun_main(lua_State *L, lcontext *ctx, int nargs)

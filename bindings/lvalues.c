@@ -6,10 +6,9 @@ void lvalues_push_table(lua_State *L)
     lua_newtable(L);
 }
 
-void lvalues_reserve(lua_State *L, weir_runtime *rt, lvalues *v, int table)
+/* LVALUES_CHUNK slots more. */
+static void widen(lua_State *L, weir_runtime *rt, lvalues *v)
 {
-    if (v->n_free > 0)
-        return;
     uint32_t n = v->n + LVALUES_CHUNK;
     if (n > v->cap) { /* room to free every slot without asking again */
         uint32_t cap = v->cap > 0 ? v->cap * 2 : LVALUES_CHUNK;
@@ -20,19 +19,29 @@ void lvalues_reserve(lua_State *L, weir_runtime *rt, lvalues *v, int table)
         v->free = p;
         v->cap = cap;
     }
-    /* Every slot is in the array part from the beginning: what is put there never allocates. */
-    lua_createtable(L, LVALUES_CHUNK, 0);
-    lua_rawseti(L, table, v->n / LVALUES_CHUNK + 1);
     for (uint32_t slot = n; slot > v->n; slot--)
         v->free[v->n_free++] = slot;
     v->n = n;
 }
 
-/* [-0, +1, -] The chunk of a slot. */
+/* [-0, +1, -] The chunk of a slot; its place there. */
 static int push_chunk(lua_State *L, int table, intptr_t slot)
 {
     lua_rawgeti(L, table, (slot - 1) / LVALUES_CHUNK + 1);
     return (int)((slot - 1) % LVALUES_CHUNK) + 1;
+}
+
+void lvalues_reserve(lua_State *L, weir_runtime *rt, lvalues *v, int table)
+{
+    if (v->n_free == 0)
+        widen(L, rt, v);
+    uint32_t slot = v->free[v->n_free - 1];
+    push_chunk(L, table, slot);
+    if (lua_isnil(L, -1)) { /* all slots in the array part: what is put there never allocates */
+        lua_createtable(L, LVALUES_CHUNK, 0);
+        lua_rawseti(L, table, (slot - 1) / LVALUES_CHUNK + 1);
+    }
+    lua_pop(L, 1);
 }
 
 intptr_t lvalues_put(lua_State *L, lvalues *v, int table, int index, int slotted)
@@ -74,14 +83,15 @@ void lvalues_sweep(lua_State *L, lvalues *v, int table)
 {
     for (; v->dirty > 0; v->dirty--) {
         int place = push_chunk(L, table, v->free[v->n_free - v->dirty]);
-        lua_pushnil(L);
-        lua_rawseti(L, -2, place);
+        if (!lua_isnil(L, -1)) { /* of the table before this one */
+            lua_pushnil(L);
+            lua_rawseti(L, -2, place);
+        }
         lua_pop(L, 1);
     }
 }
 
-void lvalues_reset(weir_runtime *rt, lvalues *v)
+void lvalues_fini(weir_runtime *rt, lvalues *v)
 {
     weir_alloc(rt, v->free, v->cap * sizeof *v->free, 0);
-    *v = (lvalues){NULL, 0, 0, 0, 0};
 }
