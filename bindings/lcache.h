@@ -58,10 +58,12 @@ void lkey_push(lua_State *L, const void *bytes, size_t length);
 typedef struct lkeep {
     uint64_t ttl; /* ns */
     int has_ttl;
+    int strict;   /* never answered past its ttl */
     double bytes; /* < 0: not said */
     int tags;     /* stack index of a string or table, 0: none */
 } lkeep;
-/* Read {ttl=, size=, tags=} at `index` (nil is none), whose values stay on the stack. Raises. */
+/* Read {ttl=, size=, tags=, stale=} at `index` (nil is none); its values stay on the stack. Raises.
+ */
 void lkeep_read(lua_State *L, int index, const char *op, const lcache *c, lkeep *out);
 /* Bytes of the value at `index` under the key at `key`. `self` is the cache. Raises. */
 size_t lcache_measure(lua_State *L, const lcache *c, int self, int index, int key,

@@ -75,7 +75,7 @@ void lkey_push(lua_State *L, const void *bytes, size_t length)
 
 void lkeep_read(lua_State *L, int index, const char *op, const lcache *c, lkeep *out)
 {
-    static const char *const known[] = {"ttl", "size", "tags", NULL};
+    static const char *const known[] = {"ttl", "size", "tags", "stale", NULL};
     *out = (lkeep){.ttl = c->ttl, .bytes = -1};
     if (lua_isnoneornil(L, index))
         return;
@@ -89,6 +89,11 @@ void lkeep_read(lua_State *L, int index, const char *op, const lcache *c, lkeep 
         out->bytes = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : -1;
         if (!(out->bytes >= 0))
             lcheck_fail(L, op, "size", "a number of bytes >= 0", -1);
+    }
+    if (lua_getfield(L, index, "stale") != LUA_TNIL) {
+        if (!lua_isboolean(L, -1))
+            lcheck_fail(L, op, "stale", "a boolean", -1);
+        out->strict = !lua_toboolean(L, -1);
     }
     int type = lua_getfield(L, index, "tags");
     if (type == LUA_TNIL)
@@ -232,6 +237,8 @@ int lentry_set(lua_State *L)
     size_t size = lcache_measure(L, c, 1, 3, 2, &keep, op);
     intptr_t value = lcache_put(L, c, 1, 3, 0);
     int rc = weir_cache_set(c->cache, key.bytes, key.length, value, size, keep.ttl);
+    if (rc == 0 && keep.strict)
+        weir_cache_forbid_stale(c->cache, key.bytes, key.length);
     if (rc == 0 && lcache_tag(L, c, key.bytes, key.length, &keep) != 0) {
         weir_cache_delete(c->cache, key.bytes, key.length); /* without its tags it must not stay */
         rc = WEIR_ENOMEM;

@@ -63,7 +63,8 @@ void lload_keep(lua_State *L, lcache *c, int self, weir_load *load, int index, c
     intptr_t value = lcache_put(L, c, self, index, 0);
     if (load->indexed && lcache_tag(L, c, load->key, load->length, keep) != 0)
         ttl = 0; /* without its tags it must not stay */
-    weir_cache_store(c->cache, load, value, size, ttl, negative);
+    if (weir_cache_store(c->cache, load, value, size, ttl, negative) && keep->strict)
+        weir_cache_forbid_stale(c->cache, load->key, load->length);
     lcache_sweep(L, c, self);
 }
 
