@@ -13,7 +13,7 @@
 static int acquired(lua_State *L, int status, lua_KContext kctx)
 {
     weir_lease *lease = (weir_lease *)kctx;
-    lpool *s = *(lpool **)lua_touserdata(L, 1);
+    lpool *s = lpool_here(L);
     (void)status;
     if (ltask_current(lcontext_here(L))->task.wait.status != WEIR_GRANTED)
         lpool_outcome(L, s, lease, (uint64_t)lua_tointeger(L, 2), "pool:acquire");
@@ -146,7 +146,7 @@ static int with_body(lua_State *L, lpool *s, weir_lease *lease)
 static int with_granted(lua_State *L, int status, lua_KContext kctx)
 {
     weir_lease *lease = (weir_lease *)kctx;
-    lpool *s = *(lpool **)lua_touserdata(L, 1);
+    lpool *s = lpool_here(L);
     (void)status;
     if (ltask_current(lcontext_here(L))->task.wait.status != WEIR_GRANTED)
         lpool_outcome(L, s, lease, s->acquire_timeout, "pool:with");

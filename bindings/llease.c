@@ -37,9 +37,9 @@ void llease_take(llease *h, weir_lease *lease)
 static weir_lease *held(lua_State *L, const llease *h)
 {
     lua_getiuservalue(L, 1, 1);
-    lpool **s = lua_touserdata(L, -1);
+    const lpool_object *of = lua_touserdata(L, -1);
     lua_pop(L, 1);
-    if (h->lease == NULL || s == NULL || *s == NULL || h->lease->generation != h->generation ||
+    if (h->lease == NULL || of->pool == NULL || h->lease->generation != h->generation ||
         h->lease->resource == NULL)
         return NULL;
     return h->lease;

@@ -10,7 +10,7 @@
 
 #include "lpool.h"
 
-static const char weak_key = 0; /* registry key of the weak table: lpool.key -> userdata */
+static const char weak_key = 0; /* registry key of the weak table: lpool.owner -> userdata */
 
 /* --- the object -------------------------------------------------------------------------- */
 
@@ -21,7 +21,7 @@ int lpool_push(lua_State *L, const lpool *s)
         return 1;
     }
     lua_rawgetp(L, LUA_REGISTRYINDEX, &weak_key);
-    int type = lua_rawgetp(L, -1, s->key);
+    int type = lua_rawgetp(L, -1, s->owner);
     lua_remove(L, -2);
     if (type == LUA_TUSERDATA)
         return 1;
@@ -32,7 +32,7 @@ int lpool_push(lua_State *L, const lpool *s)
 static void pool_free(lpool *s)
 {
     weir_pool_fini(&s->pool);
-    *s->owner = NULL;
+    s->owner->pool = NULL;
     weir_link_remove(&s->head.link);
     weir_alloc(s->ctx->rt, s, s->size, 0);
 }
@@ -71,7 +71,11 @@ static void fill_slot(lua_State *L, const lpool *s)
 
 static int pool_gc(lua_State *L)
 {
-    lpool *s = *(lpool **)lcheck_object(L, 1, LTYPE_POOL, "__gc");
+    lpool_object *object = lcheck_object(L, 1, LTYPE_POOL, "__gc");
+    lpool *s = object->pool;
+    if (s != NULL && lpool_push(L, s)) /* the weak table has it: somebody called this by hand */
+        return 0;
+    object->tag = NULL;
     if (s == NULL)
         return 0;
     lua_settop(L, 1);
@@ -86,8 +90,12 @@ static int pool_gc(lua_State *L)
 
 lpool *lpool_check(lua_State *L, const char *op)
 {
-    lpool *s = *(lpool **)lcheck_object(L, 1, LTYPE_POOL, op);
-    if (s == NULL || s->ctx != lcontext_here(L))
+    const lbox *box = lbox_here(L);
+    const lpool_object *object = ltest_tagged(L, 1, box, LTYPE_POOL);
+    if (object == NULL)
+        object = lcheck_object(L, 1, LTYPE_POOL, op);
+    lpool *s = object->pool;
+    if (s == NULL || s->ctx != box->current)
         lerror_raise(L, "misuse", op, "it belongs to another runtime, or to one that has ended");
     if (weir_current(s->ctx->rt) == NULL)
         weir_now_update(s->ctx->rt); /* no turn has read the clock */
@@ -98,12 +106,13 @@ lpool *lpool_check(lua_State *L, const char *op)
 }
 
 /* Push a userdata without a pool for the functions in the table at 1. */
-static lpool **push_userdata(lua_State *L, int *line)
+static lpool_object *push_userdata(lua_State *L, int *line)
 {
     static const char *const functions[] = {"create", "check", "destroy", "on_leak"};
     lua_Debug ar;
-    lpool **box = lua_newuserdatauv(L, sizeof *box, LPOOL_USER_VALUES);
-    *box = NULL;
+    lpool_object *object = lua_newuserdatauv(L, sizeof *object, LPOOL_USER_VALUES);
+    object->tag = NULL; /* until there is a pool */
+    object->pool = NULL;
     lcontext_set_type(L, lbox_here(L), LTYPE_POOL);
     for (int i = 0; i < 4; i++) {
         lua_getfield(L, 1, functions[i]);
@@ -120,9 +129,9 @@ static lpool **push_userdata(lua_State *L, int *line)
     lua_setiuservalue(L, -2, LPOOL_SITES);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &weak_key);
     lua_pushvalue(L, -2);
-    lua_rawsetp(L, -2, box);
+    lua_rawsetp(L, -2, object);
     lua_pop(L, 1);
-    return box;
+    return object;
 }
 
 /* weir.pool{create=, check=, destroy=, max=, min=, ...} */
@@ -135,7 +144,7 @@ static int core_pool(lua_State *L)
     lpool_check_options(L, &options);
     size_t length = options.name != NULL ? strlen(options.name) + 1 : 0;
     size_t size = sizeof(lpool) + length;
-    lpool **box = push_userdata(L, &line);
+    lpool_object *object = push_userdata(L, &line);
     int slot = lcontext_anchor(L, ctx);
     lpool *s = weir_alloc(ctx->rt, NULL, 0, size);
     if (s == NULL) {
@@ -148,7 +157,6 @@ static int core_pool(lua_State *L)
     weir_link_init(&s->head.link);
     s->head.free = lpool_end;
     s->ctx = ctx;
-    s->key = box;
     s->slot = slot;
     s->line = line;
     s->size = size;
@@ -161,8 +169,9 @@ static int core_pool(lua_State *L)
     lua_pushboolean(L, 0);
     fill_slot(L, s);
     weir_list_push(&ctx->objects, &s->head.link);
-    s->owner = box;
-    *box = s;
+    s->owner = object;
+    object->pool = s;
+    object->tag = ltag(lbox_here(L), LTYPE_POOL);
     weir_pool_init(ctx->rt, &s->pool, options.has_check ? &lpool_ops : &lpool_ops_unchecked,
                    &options.core, length > 0 ? s->name : NULL);
     s->pool.leaked = lpool_leaked;
@@ -238,7 +247,8 @@ static int pool_index(lua_State *L)
 
 static int pool_tostring(lua_State *L)
 {
-    const lpool *s = *(lpool **)lcheck_object(L, 1, LTYPE_POOL, "pool");
+    const lpool_object *object = lcheck_object(L, 1, LTYPE_POOL, "pool");
+    const lpool *s = object->pool;
     if (s == NULL) {
         lua_pushliteral(L, "weir.pool (ended)");
         return 1;

@@ -17,13 +17,16 @@ enum {
     LPOOL_USER_VALUES = LPOOL_SITES
 };
 
-/* A pool: core memory, because leases and its tasks may be there when the userdata is collected.
- * `*owner` is the pointer in the userdata, NULL once this is gone. */
-typedef struct lpool {
+/* A pool: core memory, because leases and its tasks may be there when the userdata is collected. */
+typedef struct lpool lpool;
+typedef struct lpool_object {
+    const void *tag; /* first; NULL once it was collected */
+    lpool *pool;     /* NULL once it is gone */
+} lpool_object;
+struct lpool {
     lobject head;
     lcontext *ctx;
-    struct lpool **owner;
-    const void *key; /* of the userdata in the weak table of pools */
+    lpool_object *owner; /* the userdata, and its key in the weak table of pools */
     weir_pool pool;
     weir_waiter turn;         /* ready while there are jobs */
     weir_list jobs;           /* lresource: an operation to begin, or a leak to report */
@@ -36,7 +39,7 @@ typedef struct lpool {
     uint8_t restarts;         /* closed by the end of a run alone */
     size_t size;
     char name[];
-} lpool;
+};
 
 typedef enum lpool_op { LPOOL_CREATE, LPOOL_CHECK, LPOOL_DESTROY, LPOOL_REPORT } lpool_op;
 
@@ -53,6 +56,12 @@ typedef struct lresource {
     uint8_t op; /* lpool_op */
     uint8_t is_aborted;
 } lresource;
+
+/* The pool of the userdata at 1, whose type is known; not NULL while its runtime lives. */
+static inline lpool *lpool_here(lua_State *L)
+{
+    return ((const lpool_object *)lua_touserdata(L, 1))->pool;
+}
 
 static inline lpool *lpool_of(weir_pool *p)
 {

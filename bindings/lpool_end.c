@@ -28,8 +28,8 @@ static int drained(lua_State *L, int status, lua_KContext kctx)
     (void)status;
     (void)kctx;
     if (ltask_current(ctx)->task.wait.status == WEIR_TIMEOUT)
-        lpool_timed_out(L, *(lpool **)lua_touserdata(L, 1), (uint64_t)lua_tointeger(L, 2),
-                        "pool:drain", "drain timed out");
+        lpool_timed_out(L, lpool_here(L), (uint64_t)lua_tointeger(L, 2), "pool:drain",
+                        "drain timed out");
     lwait_outcome(L, ctx);
     return 0;
 }
@@ -148,6 +148,32 @@ int lpool_all_stopped(lcontext *ctx)
         if (!weir_pool_is_gone(&s->pool))
             return 0;
     return 1;
+}
+
+static uint32_t count_timers(const weir_list *list)
+{
+    uint32_t n = 0;
+    for (weir_link *k = weir_list_first(list); k != NULL; k = weir_list_next(list, k))
+        n += (uint32_t)weir_timer_is_set(&weir_container(k, weir_resource, link)->timer);
+    return n;
+}
+
+int lpool_is_all(lcontext *ctx)
+{
+    const weir_counters *n = weir_runtime_counters(ctx->rt);
+    uint32_t timers = 0;
+    if (weir_next_turn(ctx->rt) == 0 || n->timers == 0 || n->io > 0)
+        return 0;
+    for (lpool *s = first_pool(ctx, weir_list_first(&ctx->objects)); s != NULL;
+         s = first_pool(ctx, weir_list_next(&ctx->objects, &s->head.link))) {
+        const weir_pool *p = &s->pool;
+        if (p->waiting + p->n_connecting + p->n_checking + p->n_closing > 0 ||
+            !weir_list_is_empty(&p->joiners))
+            return 0;
+        timers += (uint32_t)weir_timer_is_set(&p->dial) + (uint32_t)weir_timer_is_set(&p->leak);
+        timers += count_timers(&p->idle) + count_timers(&p->leased) + count_timers(&p->overdue);
+    }
+    return timers == n->timers;
 }
 
 void lpool_restart_all(lcontext *ctx)

@@ -13,7 +13,7 @@
 static int step(lcontext *ctx)
 {
     if (ctx->simulator != NULL)
-        return weir_simulator_step(ctx->simulator, ctx->rt);
+        return !lpool_is_all(ctx) && weir_simulator_step(ctx->simulator, ctx->rt);
     if (ctx->guest != NULL)
         lguest_step(ctx->from, ctx);
     /* Garbage is collected in the loop's idle time, in small steps, so that less is left to be

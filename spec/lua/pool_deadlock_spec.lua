@@ -110,6 +110,24 @@ describe("weir.pool", function()
     assert.is_true(weir.now() - start > 1 and lease.held)
   end))
 
+  it("does not hide, by going on for ever, that nothing else can happen", function()
+    for _, options in ipairs {
+      { min = 2, max_lifetime = 10 }, { keep_alive = 10, check = true, idle_timeout = math.huge },
+    } do
+      local s = server { create = 0.1 }
+      local r = helper.simulate(function()
+        local pool = s:pool(options)
+        pool:acquire():release()
+        weir.sleep(100)
+        weir.await(function() end)
+      end)
+      assert.is_false(r.ok)
+      assert.equal("deadlock", weir.kind(r.error))
+      assert.is_true(r.time < 200)
+      assert.equal(0, s.open)
+    end
+  end)
+
   it("gives everything back wherever a cancel comes", function()
     helper.cancel_everywhere(function()
       local a, b = server():pool { max = 1 }, server():pool { max = 1 }
