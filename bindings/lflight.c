@@ -11,7 +11,8 @@
 int lflight_spawn(lua_State *L, lcontext *ctx, int nargs, int keeps)
 {
     const ljob job = {.keeps = keeps};
-    int rc = ltask_spawn(L, ctx, nargs, weir_root(ctx->rt), WEIR_SCOPE_DAEMON, &job);
+    int rc =
+        ltask_spawn(L, ctx, nargs, weir_root(ctx->rt), WEIR_SCOPE_DAEMON | WEIR_SCOPE_SHIELD, &job);
     if (rc == 0)
         ((ltask *)lua_touserdata(L, -1))->task.scope.flags |= WEIR_SCOPE_CLAIMED;
     return rc;

@@ -273,7 +273,8 @@ static int start(lua_State *L)
     lua_getiuservalue(L, 2, LPOOL_CREATE_FN + lr->op);
     if (n_args > 0)
         lua_rawgeti(L, 3, lr->key);
-    int rc = ltask_spawn(L, s->ctx, n_args, weir_root(s->ctx->rt), WEIR_SCOPE_DAEMON, &job);
+    int rc = ltask_spawn(L, s->ctx, n_args, weir_root(s->ctx->rt),
+                         WEIR_SCOPE_DAEMON | WEIR_SCOPE_SHIELD, &job);
     if (rc != 0) {
         lr->rc = rc;
         if (rc == WEIR_ECANCELED)

@@ -32,7 +32,7 @@ int weir_task_prepare(weir_runtime *rt, weir_task *t, weir_scope *parent, weir_r
 {
     if (parent->flags & WEIR_SCOPE_ENDED)
         return WEIR_ECLOSED;
-    if (parent->flags & WEIR_SCOPE_CANCELLED)
+    if ((parent->flags & WEIR_SCOPE_CANCELLED) && !(flags & WEIR_SCOPE_SHIELD))
         return WEIR_ECANCELED;
     weir_scope_open(rt, &t->scope, parent, t, WEIR_SCOPE_TASK | flags);
     weir_waiter_init(&t->wait, run);

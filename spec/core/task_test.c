@@ -269,6 +269,37 @@ static void a_daemon_is_not_joined(void **state)
     script_world_free(w);
 }
 
+/* One that works for others goes on while they clean up; also if it is spawned then. Its own
+ * cancel, and the end of the program, reach it. */
+static void a_shielded_daemon_is_not_cancelled_with_the_root(void **state)
+{
+    bed *b = bed_new();
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        b->ends_as[i] = WEIR_TASK_WAITING;
+        CHECK_OK(weir_task_spawn(b->rt, &b->t[i], weir_root(b->rt), body,
+                                 WEIR_SCOPE_DAEMON | (i == 1 ? WEIR_SCOPE_SHIELD : 0)));
+    }
+    weir_turn(b->rt);
+    weir_scope_cancel(b->rt, weir_root(b->rt), (weir_reason){"SIGINT", 0});
+    CHECK_INT(b->t[0].wait.status, WEIR_CANCELED);
+    CHECK_INT(b->t[1].wait.status, WEIR_PENDING);
+    CHECK_INT(weir_task_spawn(b->rt, &b->t[2], weir_root(b->rt), body, WEIR_SCOPE_DAEMON),
+              WEIR_ECANCELED);
+    b->ends_as[2] = WEIR_TASK_WAITING;
+    CHECK_OK(weir_task_spawn(b->rt, &b->t[2], weir_root(b->rt), body,
+                             WEIR_SCOPE_DAEMON | WEIR_SCOPE_SHIELD));
+    CHECK_VALID(b->rt);
+    for (int i = 0; i < 3; i++)
+        b->ends_as[i] = WEIR_TASK_CANCELLED;
+    weir_turn(b->rt);
+    CHECK_INT(b->t[2].state, WEIR_TASK_CANCELLED); /* it ran */
+    weir_scope_cancel(b->rt, &b->t[1].scope, (weir_reason){"not needed", 0});
+    CHECK_INT(b->t[1].wait.status, WEIR_CANCELED);
+    weir_turn(b->rt);
+    bed_free(b);
+}
+
 static void a_failed_detached_task_stops_nobody(void **state)
 {
     static const script_program p = {
@@ -326,6 +357,7 @@ int main(void)
         cmocka_unit_test(what_a_task_forgets_is_given_back_and_counted),
         cmocka_unit_test(a_budget_is_spent_once_per_turn),
         cmocka_unit_test(a_daemon_is_not_joined),
+        cmocka_unit_test(a_shielded_daemon_is_not_cancelled_with_the_root),
         cmocka_unit_test(a_failed_detached_task_stops_nobody),
         cmocka_unit_test(many_tasks_leave_nothing),
     };

@@ -57,7 +57,8 @@ struct weir_task {
 
 /* Prepare `t` (caller's memory, stays put until it ended) as a child of `parent` and put it
  * in the ready queue. WEIR_ECLOSED if `parent` ended, WEIR_ECANCELED if it is cancelled; then
- * nothing happened. `flags`: 0 or WEIR_SCOPE_DAEMON. */
+ * nothing happened. `flags`: WEIR_SCOPE_DAEMON, and WEIR_SCOPE_SHIELD for one that works for others:
+ * a cancel from above does not reach it, for those it works for may be cleaning up; its own does. */
 int weir_task_spawn(weir_runtime *rt, weir_task *t, weir_scope *parent, weir_resume_fn resume,
                     uint32_t flags);
 
