@@ -463,8 +463,8 @@ void lpool_abandon(weir_waiter *w);
 void lpool_stop_all(lcontext *ctx);
 int lpool_all_stopped(lcontext *ctx);
 void lpool_restart_all(lcontext *ctx);
-/* Is all that can still happen that pools, on which nobody waits, go on keeping themselves fit? Then
- * nobody will be woken any more. */
+/* Is all that can still happen that pools on which nobody waits keep themselves fit? Then nobody
+ * will be woken any more. */
 int lpool_is_all(lcontext *ctx);
 
 /* --- lreservation.c ----------------------------------------------------------------------- */
