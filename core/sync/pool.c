@@ -193,7 +193,7 @@ void weir_lease_transfer(weir_lease *lease, weir_task *to)
     lease->hold.holder = to;
     if (to != NULL)
         weir_list_push(&to->held, &lease->hold.link);
-    weir__pool_changed(lease->of);
+    weir__pool_check_head(lease->of);
 }
 
 void weir_lease_forget(weir_lease *lease)

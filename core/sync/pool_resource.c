@@ -291,10 +291,9 @@ void weir__pool_serve(weir_pool *p)
 
 /* Something came back, or a head left, and the head got nothing: what is lent may be held by tasks
  * that wait for the head itself. Nobody parks here, so nobody else would ask. */
-void weir__pool_changed(weir_pool *p)
+void weir__pool_check_head(weir_pool *p)
 {
     weir_graph g;
-    weir__pool_serve(p);
     while (p->waiting > 0 && !p->serving) {
         weir_waiter *w = weir__pool_request(weir_list_first(&p->queue))->waiter;
         weir_task *t = weir_waiter_task(w);
@@ -302,4 +301,10 @@ void weir__pool_changed(weir_pool *p)
             break;
         weir_waiter_give_up(p->rt, w, WEIR_STUCK);
     }
+}
+
+void weir__pool_changed(weir_pool *p)
+{
+    weir__pool_serve(p);
+    weir__pool_check_head(p);
 }

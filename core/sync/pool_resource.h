@@ -37,7 +37,9 @@ void weir__resource_fire(weir_runtime *rt, weir_timer *timer);
 weir_resource *weir__pool_next(const weir_pool *p);
 /* Lend what is idle, dial what is missing, wind up what has ended. */
 void weir__pool_serve(weir_pool *p);
-/* The same, and see whether the head of the queue can still be served at all. */
+/* See whether the head of the queue can still be served at all. */
+void weir__pool_check_head(weir_pool *p);
+/* Both. */
 void weir__pool_changed(weir_pool *p);
 
 /* --- pool_dial.c --------------------------------------------------------------------- */
