@@ -117,8 +117,9 @@ struct weir_pg {
     weir_pg_fault fault;
     uint32_t generation; /* of statements, bumped when the server forgets them all */
     uint32_t n_statements, n_notes, n_granted;
-    int watched; /* WEIR_READABLE ... of `poll` */
-    int syncs;   /* of a pipeline, not answered yet */
+    uint32_t preparing; /* id of the statement that the command under way prepares, or 0 */
+    int watched;        /* WEIR_READABLE ... of `poll` */
+    int syncs;          /* of a pipeline, not answered yet */
     uint8_t state, mode, wants, op;
     uint8_t is_flushing;            /* libpq has bytes to send */
     uint8_t is_copying, is_ended;   /* see MODE_*; our side of copy or pipeline is ended */
@@ -284,6 +285,8 @@ uint64_t weir__pg_check_free(lua_State *L, weir_pg *c, weir_pg_op op, int timeou
 int weir__pg_check_ready(lua_State *L, weir_pg *c, const char *op);
 /* Push the result of a command that has ended, or raise its error. The statement is at 4. */
 int weir__pg_finish(lua_State *L, weir_pg *c);
+/* Have the server drop a statement when there is an occasion. */
+void weir__pg_drop_later(weir_pg *c, uint32_t id);
 /* Set the command under way. */
 void weir__pg_start(weir_pg *c, int mode, weir_pg_op op, uint64_t deadline);
 /* The command was handed to libpq: `sent` is its answer, `size` about how many bytes. */

@@ -126,6 +126,7 @@ void weir__pg_start(weir_pg *c, int mode, weir_pg_op op, uint64_t deadline)
     c->mode = (uint8_t)mode;
     c->deadline = deadline;
     c->affected = -1;
+    c->preparing = 0;
     c->taken = 0;
     c->syncs = 0;
     c->is_copying = c->is_ended = c->is_stray = c->has_result = 0;
@@ -160,7 +161,7 @@ static void clean(weir_pg *c)
     weir__pg_sent(c, PQsendQuery(c->pg, sql), at);
 }
 
-static void drop_later(weir_pg *c, uint32_t id)
+void weir__pg_drop_later(weir_pg *c, uint32_t id)
 {
     if (c->n_garbage == c->garbage_capacity) {
         size_t n = c->garbage_capacity ? c->garbage_capacity * 2 : 16;
@@ -179,7 +180,7 @@ static int release_statement(lua_State *L) /* release(c, statement): never waits
     weir_pg *c = weir__pg_check(L, 1);
     weir_pg_statement *s = luaL_checkudata(L, 2, WEIR_PG_STATEMENT);
     if (s->generation != 0 && s->generation == c->generation && c->state < PG_LOST)
-        drop_later(c, s->id);
+        weir__pg_drop_later(c, s->id);
     s->generation = 0;
     return 0;
 }
@@ -192,7 +193,7 @@ static void prepare(lua_State *L, weir_pg *c, weir_pg_statement *s)
     lua_getiuservalue(L, STATEMENT, 1);
     sql = lua_tolstring(L, -1, &size);
     lua_pop(L, 1); /* alive: the statement has it */
-    s->id = ++c->n_statements;
+    s->id = c->preparing = ++c->n_statements;
     snprintf(name, sizeof name, "weir_%u", (unsigned)s->id);
     weir__pg_sent(c, PQsendPrepare(c->pg, name, sql, 0, NULL), size);
 }
@@ -209,7 +210,7 @@ static int must_prepare_again(weir_pg *c, weir_pg_statement *s)
     is_gone = strcmp(sqlstate, "26000") == 0;
     is_stale = strcmp(sqlstate, "0A000") == 0;
     if (is_stale)
-        drop_later(c, s->id);
+        weir__pg_drop_later(c, s->id);
     if (is_gone || is_stale)
         s->generation = 0;
     return is_gone || is_stale;

@@ -48,8 +48,10 @@ static void done(void *data, int status)
     weir_pg *c = k->owner;
     weir_pg_house *house = k->house;
     house->running--;
+    if (status == WEIR_ECANCELED)
+        run(k); /* the runtime ends, and with it our last chance: nobody else waits any more */
     cancel_free(k);
-    if (status == WEIR_ECANCELED) { /* the runtime ends */
+    if (status == WEIR_ECANCELED) {
         while (!weir_list_is_empty(&house->queue))
             cancel_free(weir_container(weir_list_pop(&house->queue), weir_pg_cancel, link));
         return;
@@ -148,6 +150,8 @@ static int drop_one(weir_pg *c)
     weir__pg_note_command(c, r);
     status = PQresultStatus(r);
     PQclear(r);
+    if (status == PGRES_COMMAND_OK && c->preparing != 0)
+        weir__pg_drop_later(c, c->preparing); /* who asked for it will never know */
     if (status == PGRES_PIPELINE_SYNC) {
         c->has_result = 0;
         if (--c->syncs == 0) {

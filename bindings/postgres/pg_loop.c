@@ -10,6 +10,7 @@
  */
 #include "pg.h"
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 
 void weir__pg_wake(weir_pg *c, weir_status status)
@@ -23,28 +24,46 @@ void weir__pg_wake(weir_pg *c, weir_status status)
 
 /* --- losing it ----------------------------------------------------------------------------------
  */
+static int is_error(const PGresult *r)
+{
+    ExecStatusType status = PQresultStatus(r);
+    return status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE ||
+           status == PGRES_PIPELINE_ABORTED;
+}
+
+/* `r` (taken) if it is an error in the server's words, not libpq's; else NULL. */
+static PGresult *only_if_said(PGresult *r)
+{
+    if (r != NULL && is_error(r) && PQresultErrorField(r, PG_DIAG_SQLSTATE) != NULL)
+        return r;
+    PQclear(r);
+    return NULL;
+}
+
 /* The server may have said why before it broke off: then that is the reason. */
 static void find_reason(weir_pg *c)
 {
-    const char *primary = NULL, *sqlstate = NULL;
-    PGresult *r = c->error;
+    PGresult *r = only_if_said(c->error);
     c->error = NULL;
+    while (r == NULL && c->n_results > 0)
+        r = only_if_said(c->results[--c->n_results]);
+    if (c->fault.text == NULL) { /* else a notice has said it, see pg_listen.c */
+        char line[256];
+        const char *text = PQerrorMessage(c->pg); /* its further lines are guesses */
+        snprintf(line, sizeof line, "%.*s", (int)strcspn(text, "\n"), text);
+        weir__pg_set_fault(c, "network", NULL, line);
+    }
     for (int i = 0; r == NULL && i < 1000 && PQstatus(c->pg) == CONNECTION_BAD; i++) {
         r = PQgetResult(c->pg); /* does not block: there is no socket any more */
         if (r == NULL)
             break;
-        if (PQresultErrorField(r, PG_DIAG_SQLSTATE) == NULL) {
-            PQclear(r);
-            r = NULL;
-        }
+        r = only_if_said(r);
     }
     if (r != NULL) {
-        primary = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
-        sqlstate = PQresultErrorField(r, PG_DIAG_SQLSTATE);
+        const char *text = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
+        weir__pg_set_fault(c, "network", PQresultErrorField(r, PG_DIAG_SQLSTATE),
+                           text != NULL ? text : PQresultErrorMessage(r));
     }
-    if (r != NULL || c->fault.text == NULL) /* else a notice has said it, see pg_listen.c */
-        weir__pg_set_fault(c, "network", sqlstate,
-                           primary != NULL ? primary : PQerrorMessage(c->pg));
     PQclear(r);
 }
 
@@ -147,13 +166,6 @@ void weir__pg_note_command(weir_pg *c, const PGresult *r)
         c->is_listening = c->is_dirty = 0;
     if ((has_tag(tag, "DISCARD ALL") || has_tag(tag, "DEALLOCATE ALL")) && ++c->generation == 0)
         c->generation = 1;
-}
-
-static int is_error(const PGresult *r)
-{
-    ExecStatusType status = PQresultStatus(r);
-    return status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE ||
-           status == PGRES_PIPELINE_ABORTED;
 }
 
 static void keep(weir_pg *c, PGresult *r)
@@ -286,6 +298,13 @@ void weir__pg_pump(weir_pg *c)
 
 /* --- watching
  * --------------------------------------------------------------------------------------- */
+/* In these libpq takes what we give it even when the connection is gone: only reading shows that.
+ */
+static int is_sending(const weir_pg *c)
+{
+    return c->mode == MODE_PIPELINE || c->mode == MODE_COPY_IN;
+}
+
 void weir__pg_watch(weir_pg *c)
 {
     int events = 0, rc;
@@ -294,7 +313,7 @@ void weir__pg_watch(weir_pg *c)
     if (c->state == PG_DIALLING)
         events = weir__pg_dial_events(c);
     else if (c->state == PG_RECOVERING ||
-             (c->state == PG_BUSY && (c->waiter != NULL || c->mode == MODE_PIPELINE)) ||
+             (c->state == PG_BUSY && (c->waiter != NULL || is_sending(c))) ||
              (c->state == PG_READY && !weir_list_is_empty(&c->listeners)))
         events = WEIR_READABLE;
     if (c->is_flushing && (c->state == PG_BUSY || c->state == PG_RECOVERING))

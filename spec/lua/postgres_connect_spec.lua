@@ -195,10 +195,8 @@ describe("weir.postgres connect #real", function()
     local function paused(fn)
       return real(function()
         local server = get()
-        server:pause()
-        local ok, err = pcall(fn, server)
-        server:resume()
-        if not ok then error(err, 0) end
+        local _ <close> = server:paused()
+        fn(server)
       end)
     end
 

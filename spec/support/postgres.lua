@@ -99,6 +99,12 @@ function server:resume(pid)
     or ("kill -CONT $(head -1 %s/data/postmaster.pid)"):format(self.dir)))
 end
 
+--- The same as a value that is closed at its end.
+function server:paused(pid)
+  self:pause(pid)
+  return setmetatable({}, { __close = function() self:resume(pid) end })
+end
+
 --- End it and remove its folder.
 function server:stop()
   if not self.dir then return end
