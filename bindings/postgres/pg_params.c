@@ -77,7 +77,7 @@ static void read_wrapped(lua_State *L, weir_pg *c, const char *op, int index, in
     int is_blob = 0;
     if (luaL_getmetafield(L, index, "__name") == LUA_TSTRING) {
         name = lua_tostring(L, -1); /* alive: the metatable has it */
-        is_blob = strcmp(name, "weir.blob") == 0;
+        is_blob = strcmp(name, "weir.database.blob") == 0;
         lua_pop(L, 1);
     }
     if (name == NULL || (!is_blob && strcmp(name, WEIR_PG_TEXT) != 0) ||

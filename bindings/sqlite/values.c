@@ -30,7 +30,7 @@ static const char *test_blob(lua_State *L, int index, size_t *size)
 {
     const char *bytes = NULL;
     int is_blob = luaL_getmetafield(L, index, "__name") == LUA_TSTRING &&
-                  strcmp(lua_tostring(L, -1), "weir.blob") == 0;
+                  strcmp(lua_tostring(L, -1), "weir.database.blob") == 0;
     if (is_blob && lua_rawgeti(L, index, 1) == LUA_TSTRING)
         bytes = lua_tolstring(L, -1, size); /* the table keeps it alive */
     return bytes;

@@ -39,7 +39,7 @@ local GRACE <const> = 5 -- seconds that ending a query, a transaction or a conne
 local database = {}
 
 -- --- values -----------------------------------------------------------------------------------------
-local blob_meta <const> = { __name = "weir.blob" }
+local blob_meta <const> = { __name = "weir.database.blob" }
 
 --- A binary string as a parameter.
 ---@param bytes string

@@ -51,7 +51,7 @@ local function write_element(value, place)
     return value and "t" or "f"
   end
   local meta <const> = kind == "table" and getmetatable(value)
-  if type(meta) == "table" and meta.__name == "weir.blob" then
+  if type(meta) == "table" and meta.__name == "weir.database.blob" then
     return '"\\\\x' .. value[1]:gsub(".", function(byte) return ("%02x"):format(byte:byte()) end) .. '"'
   elseif meta == text_meta then
     return '"' .. value[1]:gsub('[\\"]', "\\%0") .. '"'
@@ -118,7 +118,7 @@ function values.copy_line(row, n)
       text = math.type(value) == "integer" and tostring(value) or write_float(value)
     elseif kind == "boolean" then
       text = value and "t" or "f"
-    elseif type(meta) == "table" and meta.__name == "weir.blob" then
+    elseif type(meta) == "table" and meta.__name == "weir.database.blob" then
       text = "\\x" .. value[1]:gsub(".", function(byte) return ("%02x"):format(byte:byte()) end)
     elseif meta == text_meta then
       text = value[1]
