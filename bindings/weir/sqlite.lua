@@ -148,8 +148,14 @@ function driver.begin(conn, tx, options)
   exec(conn, "transaction", nil, modes[mode])
 end
 
+-- A COMMIT that was given up has nevertheless come through, where no transaction is open afterwards.
 function driver.commit(conn, tx)
-  exec(conn, "transaction", nil, tx.depth > 1 and "RELEASE weir_" .. tx.depth or "COMMIT")
+  if tx.depth > 1 then
+    exec(conn, "transaction", nil, "RELEASE weir_" .. tx.depth)
+    return
+  end
+  local ok <const>, err <const> = pcall(exec, conn, "transaction", nil, "COMMIT")
+  if not ok and (core.kind(err) == "query" or sqlite3.in_transaction(conn.handle)) then error(err, 0) end
 end
 
 function driver.rollback(conn, tx)

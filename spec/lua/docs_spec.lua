@@ -144,6 +144,9 @@ local function missing(block)
       if not pcall(require, name) then return name .. " was not built" end
     end
   end
+  if block.text:find('require "weir.sqlite"', 1, true) and not pcall(require, "weir.sqlite.sqlite3") then
+    return "weir.sqlite.sqlite3 was not built"
+  end
   return nil
 end
 
