@@ -341,7 +341,7 @@ int weir_cache_store(weir_cache *c, weir_load *load, intptr_t value, size_t size
         return 0;
     }
     weir_entry *e = find(c, load->node.hash, load->key, load->length);
-    uint64_t alone = weir__entry_cost(load->length, size) + weir__tags_cost(load, e);
+    uint64_t alone = weir__sum(weir__entry_cost(load->length, size), weir__tags_cost(load, e));
     int is_new = e == NULL, is_over = alone > c->options.max_bytes;
     if (ttl != 0 && !is_over && is_new)
         e = entry_new(c, load->node.hash, load->key, load->length);
@@ -406,15 +406,6 @@ int weir_cache_set(weir_cache *c, const void *key, size_t length, intptr_t value
                       .expires = end_of(c, ttl),
                       .flags = is_new ? 0 : WEIR_ENTRY_VISITED});
     return 0;
-}
-
-int weir_cache_forbid_stale(weir_cache *c, const void *key, size_t length)
-{
-    weir_entry *e = find(c, hash_of(c, key, length), key, length);
-    if (e == NULL)
-        return 0;
-    e->flags |= WEIR_ENTRY_STRICT;
-    return 1;
 }
 
 /* --- what is forgotten ------------------------------------------------------------------------ */

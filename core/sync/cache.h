@@ -27,8 +27,7 @@ enum {
 enum {
     WEIR_ENTRY_VISITED = 1,  /* hit since the hand came by */
     WEIR_ENTRY_NEGATIVE = 2, /* a failure, or nothing */
-    WEIR_ENTRY_RESTING = 4,  /* its refresh failed: not again before retry_at */
-    WEIR_ENTRY_STRICT = 8    /* never answered past its ttl */
+    WEIR_ENTRY_RESTING = 4   /* its refresh failed: not again before retry_at */
 };
 
 typedef struct weir_tag_link weir_tag_link;
@@ -103,10 +102,15 @@ static inline size_t weir__malloced(size_t n)
     return n < 32 ? 32 : n;
 }
 
+static inline uint64_t weir__sum(uint64_t a, uint64_t b)
+{
+    return b > WEIR_FOREVER - a ? WEIR_FOREVER : a + b;
+}
+
 /* The memory of an entry without its tags: record and key, its share of the index, the value. */
 static inline uint64_t weir__entry_cost(size_t length, size_t size)
 {
-    return weir__malloced(sizeof(weir_entry) + length) + sizeof(void *) + (uint64_t)size;
+    return weir__sum(weir__malloced(sizeof(weir_entry) + length) + sizeof(void *), size);
 }
 
 static inline weir_entry *weir__entry_at(weir_link *k)
@@ -114,18 +118,12 @@ static inline weir_entry *weir__entry_at(weir_link *k)
     return weir_container(k, weir_entry, link);
 }
 
-static inline uint64_t weir__sum(uint64_t a, uint64_t b)
-{
-    return b > WEIR_FOREVER - a ? WEIR_FOREVER : a + b;
-}
-
 /* Until when an entry is of any use. */
 static inline uint64_t weir__entry_end(const weir_cache *c, const weir_entry *e)
 {
     uint64_t longer =
         c->options.stale > c->options.stale_if_error ? c->options.stale : c->options.stale_if_error;
-    return e->flags & (WEIR_ENTRY_NEGATIVE | WEIR_ENTRY_STRICT) ? e->expires
-                                                                : weir__sum(e->expires, longer);
+    return e->flags & WEIR_ENTRY_NEGATIVE ? e->expires : weir__sum(e->expires, longer);
 }
 
 /* cache_evict.c */

@@ -145,8 +145,8 @@ static void tag_entry(weir_cache *c, weir_tag *t, weir_tag_link *l, weir_entry *
     l->tag = t;
     weir_list_push(&t->links, &l->link);
     to_entry(c, l, e);
-    if (weir__entry_cost(e->node.length, e->size) + weir__tags_cost(NULL, e) <=
-        c->options.max_bytes) {
+    uint64_t alone = weir__sum(weir__entry_cost(e->node.length, e->size), weir__tags_cost(NULL, e));
+    if (alone <= c->options.max_bytes) {
         weir__cache_trim(c, e);
         return;
     }

@@ -119,8 +119,6 @@ static int validate_loads(const weir_cache *c, const weir_list *list, int indexe
         if (indexed && (load->flight.state != WEIR_FLIGHT_FLYING ||
                         weir__load_find(c, load->node.hash, load->key, load->length) != load))
             return __LINE__;
-        if (!indexed && load->flight.lasting && load->flight.state == WEIR_FLIGHT_FLYING)
-            return __LINE__;
         for (weir_link *i = weir_list_first(w); i != NULL; i = weir_list_next(w, i))
             ++*waiting;
     }
