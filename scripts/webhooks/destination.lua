@@ -9,8 +9,9 @@
 -- close it down to one place and longer and longer pauses, too many end it.
 -- What is sent evenly need not arrive so: the bucket alone would let a burst that was held up on its
 -- way meet what came after it. So an attempt counts from its beginning to a second after it must
--- have arrived, and no more than rate + burst may count. It has arrived when it was answered. With
--- a receiver so slow that this would cost it its rate it is taken to have arrived after `transit`.
+-- have arrived, and no more than rate + burst may count. It has arrived when it was answered. To a
+-- receiver that is so slow that this would cost it its rate, as far as is known when the attempt
+-- begins, it is taken to have arrived after `transit`.
 -- Invariant: a token is taken when the attempt begins.
 
 local weir = require "weir"
@@ -24,7 +25,7 @@ local FIRST_PLACES <const> = 2   -- in flight before the first answer
 local TOLERATED <const> = 2      -- failures in a row that mean nothing
 local FIRST_PAUSE <const> = 0.5  -- seconds, doubled with each further failure
 local LONGEST_PAUSE <const> = 10
-local WEIGHT <const> = 0.25      -- of a new latency in their average
+local MEMORY <const> = 10        -- seconds; a heap of answers after a standstill is one to the average latency
 local SHORTEST <const> = 1e-6 -- seconds of a wait: what is less may be none to the clock
 local SECOND <const> = 1.001 -- two clocks need not agree to the last digit
 
@@ -37,10 +38,11 @@ function destination.new(key, options)
     queue = new_fifo(), again = new_fifo(), busy = 0, sleeping = 0, attended = false,
     most = options.per_host_limit,
     places = options.unlimited and options.per_host_limit or math.min(options.per_host_limit, FIRST_PLACES),
-    latency = nil, give_up = options.give_up, most_in_a_second = most_in_a_second,
+    latency = nil, answered_at = nil, give_up = options.give_up, most_in_a_second = most_in_a_second,
     transit = math.max(0, most_in_a_second / options.rate - SECOND), -- as long as does not cost the rate
-    begun = new_fifo(), under_way = 0, -- attempts, and how many of them may not have arrived
-    arrived = new_fifo(),              -- times at which others had, in the last second
+    under_way = 0,         -- attempts that may not have arrived
+    slow = new_fifo(),     -- those of them that will be taken to have, in the order in which they will
+    arrived = new_fifo(),  -- times at which others had, in the last second
     failures = 0, slowed_at = -math.huge, open_at = -math.huge, token_at = -math.huge, dead = nil,
     is_postponed = false,
   }, destination)
@@ -78,22 +80,21 @@ function destination:needs_attention()
 end
 
 local function note_arrival(self, attempt, at)
-  attempt.arrived = true
+  attempt.has_arrived = true
   self.under_way = self.under_way - 1
   self.arrived:push(at)
 end
 
 -- What has passed by now: attempts that arrived, and seconds that were over.
 local function look(self, now)
-  local begun <const>, arrived <const> = self.begun, self.arrived
-  local is_slow <const> = self.latency and self.latency > self.transit
-  local attempt = begun:peek()
-  while attempt and (attempt.arrived or (is_slow and attempt.began + self.transit <= now)) do
-    if not attempt.arrived then
-      note_arrival(self, attempt, attempt.began + self.transit)
+  local slow <const>, arrived <const> = self.slow, self.arrived
+  local attempt = slow:peek()
+  while attempt and (attempt.has_arrived or attempt.arrives <= now) do
+    if not attempt.has_arrived then
+      note_arrival(self, attempt, attempt.arrives)
     end
-    begun:pop()
-    attempt = begun:peek()
+    slow:pop()
+    attempt = slow:peek()
   end
   while arrived:size() > 0 and arrived:peek() + SECOND <= now do
     arrived:pop()
@@ -150,11 +151,12 @@ end
 --- An attempt begins. What is returned is for leave().
 ---@return table attempt
 function destination:enter()
-  local attempt = { began = weir.now(), arrived = false }
+  local attempt = { has_arrived = false, arrives = nil }
   self.busy = self.busy + 1
-  if not self.dead then
-    self.under_way = self.under_way + 1
-    self.begun:push(attempt)
+  self.under_way = self.under_way + 1
+  if self.latency and self.latency > self.transit then
+    attempt.arrives = weir.now() + self.transit
+    self.slow:push(attempt)
   end
   return attempt
 end
@@ -165,7 +167,7 @@ function destination:leave(attempt)
   local now <const> = weir.now()
   self.busy = self.busy - 1
   look(self, now)
-  if not self.dead and not attempt.arrived then
+  if not attempt.has_arrived then
     note_arrival(self, attempt, now)
   end
 end
@@ -195,7 +197,10 @@ end
 --- It answered, after so many seconds: twice the places, if that many are of use.
 ---@param seconds number
 function destination:succeeded(seconds)
-  self.latency = self.latency and self.latency + WEIGHT * (seconds - self.latency) or seconds
+  local now <const> = weir.now()
+  local weight <const> = self.latency and 1 - math.exp((self.answered_at - now) / MEMORY) or 1
+  self.latency = (self.latency or 0) + weight * (seconds - (self.latency or 0))
+  self.answered_at = now
   self.failures, self.places = 0, math.min(places_for(self), 2 * self.places)
 end
 

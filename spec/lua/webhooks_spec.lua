@@ -74,7 +74,7 @@ describe("a destination", function()
     local to, random = new_destination { burst = 10, per_host_limit = 50 }, helper.random()
     to.bucket:take(10) -- rested it is not
     local function latency() return 2 + random(0, 2000) / 1000 end
-    for _ = 1, 8 do to:succeeded(latency()) end
+    for _ = 1, 8 do to:succeeded(3) end
     assert.equal(50, to.places)
     local began = attempts(to, 300, latency)
     assert.is_true(began[300] - began[1] <= 299 / 10 * 1.02) -- not 2.5 times as long
@@ -83,24 +83,39 @@ describe("a destination", function()
     end
   end))
 
-  it("that stands still for a while is not sent more meanwhile", helper.virtual(function()
+  it("that stands still for a while is not sent more, neither meanwhile nor when it goes on", helper.virtual(function()
     local to = new_destination { burst = 10 }
-    for _ = 1, 8 do to:succeeded(0.02) end
-    local began = attempts(to, 40, function(i) return i <= 20 and 5 or 0.02 end)
-    assert.is_true(began[21] - began[1] > 6)
+    to:succeeded(0.02)
+    local start, arrived = weir.now(), {}
+    local began = attempts(to, 100, function(i) -- from 3 s to 9 s it takes nothing
+      local at = weir.now() - start
+      arrived[i] = (at > 3 and at < 9 and 9 or at) + start
+      weir.spawn(function()
+        weir.sleep(arrived[i] - weir.now() + 0.02)
+        to:succeeded(weir.now() - start - at)
+      end)
+      return arrived[i] - weir.now() + 0.02
+    end)
+    assert.is_true(began[61] - start > 9)
+    for i = 1, #arrived - 20 do
+      assert.is_true(arrived[i + 20] - arrived[i] > 1)
+    end
   end))
 
-  it("has as many places as its rate needs at its latency, twice over", function()
+  it("has as many places as its rate needs at its latency, twice over", helper.virtual(function()
     local to = new_destination { per_host_limit = 20 }
-    for _ = 1, 20 do to:succeeded(0.02) end
-    assert.equal(3, to.places)
-    for _ = 1, 30 do to:succeeded(0.4) end
-    assert.equal(10, to.places)
-    for _ = 1, 30 do to:succeeded(3) end
-    assert.equal(20, to.places)
-    for _ = 1, 30 do to:succeeded(0.02) end
-    assert.equal(3, to.places)
-  end)
+    local function answer(seconds)
+      for _ = 1, 40 do
+        weir.sleep(1)
+        to:succeeded(seconds)
+      end
+      return to.places
+    end
+    assert.equal(3, answer(0.02))
+    assert.equal(10, answer(0.4))
+    assert.equal(20, answer(3))
+    assert.equal(4, answer(0.02))
+  end))
 
   it("that asks for it is left alone", helper.virtual(function()
     local to, start = new_destination(), weir.now()
