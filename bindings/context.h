@@ -445,8 +445,7 @@ static inline double lbucket_seconds(uint64_t ns)
 }
 void lbucket_open(lua_State *L);
 
-/* --- lcache.c, lload.c, lloads.c, lbatch.c, lgroup.c, lflight.c: the rest is in their headers --
- */
+/* --- lcache.c, lload.c, lloads.c, lbatch.c, lgroup.c, lflight.c: more in their headers  */
 extern const lwork lload_work, lloads_work, lgroup_work;
 /* Nobody will look how the wait `w` ended, whose coroutine is dead. */
 void lflight_abandon(weir_runtime *rt, weir_waiter *w);

@@ -10,7 +10,7 @@
 
 static const char op[] = "batch";
 
-/* --- the object ------------------------------------------------------------------------------- */
+/* --- the object ----------------------------------------------------------------------- */
 
 static void free_batch(lobject *o)
 {
@@ -30,7 +30,7 @@ static int batch_gc(lua_State *L)
     return 0;
 }
 
-static lbatch *check(lua_State *L, const char *where)
+lbatch *lbatch_check(lua_State *L, const char *where)
 {
     lbatch *b = *(lbatch **)lcheck_object(L, 1, LTYPE_BATCH, where);
     if (b == NULL || b->ctx != lcontext_here(L))
@@ -41,9 +41,7 @@ static lbatch *check(lua_State *L, const char *where)
     return b;
 }
 
-/* core.batch(fn, max, delay, quiet, limit, max_waiting, name, key) -> batch; math.huge for no
- * bound.
- */
+/* core.batch(fn, max, delay, quiet, limit, max_waiting, name, key); math.huge is no bound. */
 static int core_batch(lua_State *L)
 {
     lcontext *ctx = lcontext_here(L);
@@ -83,7 +81,7 @@ static int core_batch(lua_State *L)
     return 1;
 }
 
-/* --- failures --------------------------------------------------------------------------------- */
+/* --- failures ------------------------------------------------------------------------- */
 
 /* Raise for a refusal, or a wait that was closed. The batch is at 1. */
 static int refuse(lua_State *L, const lbatch *b, int rc)
@@ -115,7 +113,7 @@ static int raise(lua_State *L, lcontext *ctx)
     return 0;
 }
 
-/* --- asking ----------------------------------------------------------------------------------- */
+/* --- asking --------------------------------------------------------------------------- */
 
 static void check_key(lua_State *L, int index, const char *what, const char *expected)
 {
@@ -180,7 +178,7 @@ static int landed(lua_State *L, int status, lua_KContext kctx)
 /* batch(key) -> the value that the function gives for it. */
 static int batch_call(lua_State *L)
 {
-    lbatch *b = check(L, op);
+    lbatch *b = lbatch_check(L, op);
     lua_settop(L, 2);
     check_key(L, 2, "key", "a value other than nil and NaN");
     ltask *t = lwait_enter(L, b->ctx, op);
@@ -191,7 +189,7 @@ static int batch_call(lua_State *L)
     return lwait_park(L, t, landed, (lua_KContext)r);
 }
 
-/* --- many ------------------------------------------------------------------------------------- */
+/* --- many ----------------------------------------------------------------------------- */
 
 static const lflights_ops many_ops = {raise, lgroup_push_task};
 
@@ -212,7 +210,7 @@ static int ask_all(lua_State *L)
 /* core.batch_many(batch, keys, collect) -> set to wait for. Does not wait. */
 static int core_batch_many(lua_State *L)
 {
-    lbatch *b = check(L, "batch:load_many");
+    lbatch *b = lbatch_check(L, "batch:load_many");
     uint32_t n = lflights_check_keys(L, 2, "batch:load_many");
     for (uint32_t i = 1; i <= n; i++) {
         lua_rawgeti(L, 2, i);
@@ -236,19 +234,19 @@ static int core_batch_many(lua_State *L)
     return 1;
 }
 
-/* --- ends ------------------------------------------------------------------------------------- */
+/* --- ends ----------------------------------------------------------------------------- */
 
 /* batch:flush(): do not wait for more. */
 static int batch_flush(lua_State *L)
 {
-    weir_batch_flush(&check(L, "batch:flush")->batch);
+    weir_batch_flush(&lbatch_check(L, "batch:flush")->batch);
     return 0;
 }
 
 /* batch:close([reason]): who waits for what has not been flushed, and who comes, gets `closed`. */
 static int batch_close(lua_State *L)
 {
-    lbatch *b = check(L, "batch:close");
+    lbatch *b = lbatch_check(L, "batch:close");
     lua_settop(L, 2);
     if (!b->batch.closed)
         lua_setiuservalue(L, 1, LBATCH_REASON);
@@ -264,96 +262,15 @@ static int drained(lua_State *L, int status, lua_KContext kctx)
     return 0;
 }
 
-/* batch:drain([timeout]): refuses new keys, flushes what has gathered, waits until all is answered.
- */
+/* batch:drain([timeout]): refuses new keys, flushes what has gathered, waits until all is said. */
 static int batch_drain(lua_State *L)
 {
     static const char where[] = "batch:drain";
-    lbatch *b = check(L, where);
+    lbatch *b = lbatch_check(L, where);
     uint64_t timeout = lcheck_only_timeout(L, 2, where);
     ltask *t = lwait_enter(L, b->ctx, where);
     weir_batch_drain(&b->batch, &t->task.wait, weir_after(b->ctx->rt, timeout));
     return lwait_park(L, t, drained, 0);
-}
-
-/* --- what is seen ----------------------------------------------------------------------------- */
-
-static void set_count(lua_State *L, const char *name, uint64_t value)
-{
-    lua_pushinteger(L, (lua_Integer)value);
-    lua_setfield(L, -2, name);
-}
-
-/* {count=, mean=, max=, p50= ...} of requests in a group, not of seconds. */
-static void push_sizes(lua_State *L, const weir_histogram *h)
-{
-    lua_createtable(L, 0, 3);
-    set_count(L, "count", h->count);
-    lua_pushnumber(L, h->count > 0 ? (double)h->sum / (double)h->count : 0);
-    lua_setfield(L, -2, "mean");
-    set_count(L, "max", h->max);
-}
-
-/* batch:stats() -> a snapshot */
-static int batch_stats(lua_State *L)
-{
-    const weir_batch *b = &check(L, "batch:stats")->batch;
-    const weir_batch_stats *s = &b->stats;
-    const struct {
-        const char *name;
-        uint64_t value;
-    } counts[] = {
-        {"waiting", b->n_unflushed}, {"queued", b->n_queued},   {"flying", b->n_flying},
-        {"requests", s->requests},   {"joined", s->joined},     {"dropped", s->dropped},
-        {"groups", s->groups},       {"by_size", s->by_size},   {"by_delay", s->by_delay},
-        {"by_quiet", s->by_quiet},   {"by_flush", s->by_flush}, {"failures", s->failures}};
-    lua_createtable(L, 0, 17);
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
-        set_count(L, counts[i].name, counts[i].value);
-    lua_pushstring(L, b->name);
-    lua_setfield(L, -2, "name");
-    lua_createtable(L, 0, 4);
-    set_count(L, "timeout", s->timeouts);
-    set_count(L, "cancelled", s->cancels);
-    set_count(L, "closed", s->closes);
-    set_count(L, "overload", s->overload);
-    lua_setfield(L, -2, "rejects");
-    lsem_push_histogram(L, &s->wait);
-    lua_setfield(L, -2, "wait");
-    lsem_push_histogram(L, &s->flight);
-    lua_setfield(L, -2, "flight");
-    push_sizes(L, &s->size);
-    lua_setfield(L, -2, "size");
-    return 1;
-}
-
-static int batch_index(lua_State *L)
-{
-    if (lcontext_push_method(L) != LUA_TNIL)
-        return 1;
-    const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
-    const weir_batch *b = &check(L, op)->batch;
-    if (strcmp(key, "waiting") == 0)
-        lua_pushinteger(L, b->n_unflushed);
-    else if (strcmp(key, "flying") == 0)
-        lua_pushinteger(L, b->n_flying);
-    else if (strcmp(key, "name") == 0)
-        lua_pushstring(L, b->name);
-    else
-        return lerror_raise(L, "misuse", op, "no field '%s'", key);
-    return 1;
-}
-
-static int batch_tostring(lua_State *L)
-{
-    lbatch *b = *(lbatch **)lcheck_object(L, 1, LTYPE_BATCH, op);
-    if (b == NULL)
-        lua_pushliteral(L, "weir.batch (ended)");
-    else
-        lua_pushfstring(L, "weir.batch %s(%I waiting, %I groups flying)",
-                        b->batch.name != NULL ? b->batch.name : "",
-                        (lua_Integer)b->batch.n_unflushed, (lua_Integer)b->batch.n_flying);
-    return 1;
 }
 
 static const luaL_Reg functions[] = {
@@ -361,11 +278,11 @@ static const luaL_Reg functions[] = {
 static const luaL_Reg methods[] = {{"flush", batch_flush},
                                    {"close", batch_close},
                                    {"drain", batch_drain},
-                                   {"stats", batch_stats},
+                                   {"stats", lbatch_stats},
                                    {NULL, NULL}};
 static const luaL_Reg meta[] = {{"__call", batch_call},
-                                {"__index", batch_index},
-                                {"__tostring", batch_tostring},
+                                {"__index", lbatch_index},
+                                {"__tostring", lbatch_tostring},
                                 {"__gc", batch_gc},
                                 {NULL, NULL}};
 

@@ -38,7 +38,14 @@ struct lrequest {
     int failed;     /* its part of the outcome is an error */
 };
 
-/* --- lgroup.c --- */
+/* --- lbatch.c, lbatch_watch.c --------------------------------------------------------- */
+/* The batch at index 1, of this runtime; or misuse. */
+lbatch *lbatch_check(lua_State *L, const char *where);
+int lbatch_stats(lua_State *L);
+int lbatch_index(lua_State *L);
+int lbatch_tostring(lua_State *L);
+
+/* --- lgroup.c ------------------------------------------------------------------------- */
 /* Push the group that gathers, made if there is none; the batch is at 1. Raises. */
 lgroup *lgroup_push(lua_State *L, lbatch *b);
 /* The request of the identity at `id`, which has not been flushed, or NULL. The group's userdata is

@@ -1,15 +1,15 @@
 /* bindings/lcache.c - weir.cache: the object, its options, its end, what is seen of it.
  *
- * Entries and their values are in lentry.c and lvalues.c; get and the loads in lload.c. The cache
- * is core memory, freed with its userdata or with the runtime, whichever goes first; a load's task
- * and who waits for it keep the userdata.
+ * Entries and their values are in lentry.c and lvalues.c; get is in lget.c, loads in lload.c. The
+ * cache is core memory, freed with its userdata or with the runtime, whichever goes first; a load's
+ * task and who waits for it keep the userdata.
  */
 #include <string.h>
 
 #include "lcache.h"
 #include "lflight.h"
 
-/* --- the object ----------------------------------------------------------------------------- */
+/* --- the object ----------------------------------------------------------------------- */
 
 static void free_cache(lobject *o)
 {
@@ -76,7 +76,7 @@ static void drop(weir_cache *cache, intptr_t value)
 
 static const weir_cache_ops ops = {drop, &lload_flight};
 
-/* --- options ---------------------------------------------------------------------------------- */
+/* --- options -------------------------------------------------------------------------- */
 
 static const char *const known[] = {
     "ttl",       "stale",       "stale_if_error", "negative_ttl", "jitter", "early", "max",
@@ -205,11 +205,9 @@ static int core_cache(lua_State *L)
     return 1;
 }
 
-/* --- its end --------------------------------------------------------------------------------- */
+/* --- its end -------------------------------------------------------------------------- */
 
-/* cache:close([reason]): all is dropped, who waits and who comes gets `closed`, loads are
- * cancelled.
- */
+/* cache:close([reason]): drops all, cancels the loads; who waits and who comes gets `closed`. */
 static int cache_close(lua_State *L)
 {
     lcache *c = lcache_check(L, "cache:close");
@@ -226,7 +224,7 @@ static int cache_close(lua_State *L)
     return 0;
 }
 
-/* --- what is seen ---------------------------------------------------------------------------- */
+/* --- what is seen --------------------------------------------------------------------- */
 
 static void set_count(lua_State *L, const char *name, uint64_t value)
 {
@@ -315,9 +313,9 @@ static int cache_tostring(lua_State *L)
 }
 
 static const luaL_Reg functions[] = {{"cache", core_cache}, {NULL, NULL}};
-static const luaL_Reg methods[] = {{"get", lload_get},
-                                   {"get_with", lload_get_with},
-                                   {"refresh", lload_refresh},
+static const luaL_Reg methods[] = {{"get", lget},
+                                   {"get_with", lget_with},
+                                   {"refresh", lget_refresh},
                                    {"peek", lentry_peek},
                                    {"set", lentry_set},
                                    {"delete", lentry_delete},

@@ -33,7 +33,7 @@ static inline lcache *lcache_at(lua_State *L, int index)
     return ((const lcache_object *)lua_touserdata(L, index))->cache;
 }
 
-/* --- lcache.c: the object ------------------------------------------------------------------- */
+/* --- lcache.c: the object ------------------------------------------------------------- */
 /* The cache at index 1, of this runtime; or misuse. */
 lcache *lcache_check(lua_State *L, const char *op);
 /* The same, and open; or `closed`. */
@@ -62,8 +62,7 @@ typedef struct lkeep {
     double bytes; /* < 0: not said */
     int tags;     /* stack index of a string or table, 0: none */
 } lkeep;
-/* Read {ttl=, size=, tags=, stale=} at `index` (nil is none); its values stay on the stack. Raises.
- */
+/* Read {ttl=, size=, tags=, stale=} or nil at `index`; its values stay on the stack. Raises. */
 void lkeep_read(lua_State *L, int index, const char *op, const lcache *c, lkeep *out);
 /* Bytes of the value at `index` under the key at `key`. `self` is the cache. Raises. */
 size_t lcache_measure(lua_State *L, const lcache *c, int self, int index, int key,
@@ -90,11 +89,16 @@ int lentry_delete(lua_State *L);
 int lentry_delete_tag(lua_State *L);
 int lentry_clear(lua_State *L);
 
-/* --- lload.c: get, refresh, and the load of one key ----------------------------------------------
- */
-int lload_get(lua_State *L);
-int lload_get_with(lua_State *L);
-int lload_refresh(lua_State *L);
+/* --- lget.c: get, get_with, refresh --------------------------------------------------- */
+int lget(lua_State *L);
+int lget_with(lua_State *L);
+int lget_refresh(lua_State *L);
+/* Raise for a wait that ended otherwise than GRANTED or FAILED. The cache is at 1. */
+int lget_raise(lua_State *L, lcontext *ctx);
+/* Raise `overload`. */
+int lget_refuse(lua_State *L, const lcache *c, const char *op);
+
+/* --- lload.c: the load of one key ----------------------------------------------------- */
 extern const weir_flight_ops lload_flight;
 /* The cache that `load` is for, or NULL if nobody wants to know of it any more. */
 lcache *lload_cache(const weir_load *load);
@@ -103,13 +107,8 @@ void lload_keep(lua_State *L, lcache *c, int self, weir_load *load, int index, c
 /* The load failed with what is at `index`: 1 if that is the old value now, which is good enough for
  * who waits; 0 if it is the answer, and is kept if such is and nothing better is there. Raises. */
 int lload_keep_error(lua_State *L, lcache *c, int self, weir_load *load, int index);
-/* Raise for a wait that ended otherwise than GRANTED or FAILED. The cache is at 1. */
-int lload_raise(lua_State *L, lcontext *ctx);
-/* Raise `overload`. */
-int lload_refuse(lua_State *L, const lcache *c, const char *op);
 
-/* --- lloads.c: several keys by one call
- * ------------------------------------------------------------ */
+/* --- lloads.c: several keys by one call ----------------------------------------------- */
 /* Nobody waits for this one of the keys that `t` loads. */
 void lloads_abandon(ltask *t);
 void lloads_open(lua_State *L);

@@ -8,7 +8,7 @@
 
 #include "lcache.h"
 
-/* --- keys ------------------------------------------------------------------------------------- */
+/* --- keys ----------------------------------------------------------------------------- */
 
 static void key_of_number(lua_State *L, int index, const char *op, lkey *out)
 {
@@ -70,8 +70,7 @@ void lkey_push(lua_State *L, const void *bytes, size_t length)
     }
 }
 
-/* --- values -------------------------------------------------------------------------------------
- */
+/* --- values --------------------------------------------------------------------------- */
 
 void lkeep_read(lua_State *L, int index, const char *op, const lcache *c, lkeep *out)
 {

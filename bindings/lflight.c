@@ -30,8 +30,7 @@ void lflight_abandon(weir_runtime *rt, weir_waiter *w)
         weir_flight_leave(rt, w->object);
 }
 
-/* --- outcomes -----------------------------------------------------------------------------------
- */
+/* --- outcomes ------------------------------------------------------------------------- */
 
 void lflight_push(lua_State *L, int index, uint32_t part)
 {
@@ -116,7 +115,7 @@ void lflight_check_parts(lua_State *L, int first, uint32_t n, const char *op)
     lua_replace(L, first);
 }
 
-/* --- several ---------------------------------------------------------------------------------- */
+/* --- several -------------------------------------------------------------------------- */
 
 /* User values: the object they are of; results and errors by place; sources by number. */
 enum { LFLIGHTS_OWNER = 1, LFLIGHTS_RESULTS, LFLIGHTS_ERRORS, LFLIGHTS_SOURCES, LFLIGHTS_USER };

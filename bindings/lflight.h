@@ -33,8 +33,7 @@ static inline void lflight_leave(lcontext *ctx, weir_flight *f)
     weir_flight_leave(ctx->rt, f);
 }
 
-/* --- weir.flight: those that one call waits for ------------------------------------------------
- */
+/* --- weir.flight: those that one call waits for --------------------------------------- */
 typedef struct lflights_ops {
     /* Raise for a wait that ended otherwise than GRANTED or FAILED; the owner is at index 1. */
     int (*raise)(lua_State *L, lcontext *ctx);

@@ -8,7 +8,7 @@
 
 #include "lbatch.h"
 
-/* --- references ------------------------------------------------------------------------------- */
+/* --- references ----------------------------------------------------------------------- */
 
 static void unref(lgroup *g)
 {
@@ -46,7 +46,7 @@ static void dropped(weir_batch *b, weir_request *request)
     r->group->request[r->place] = NULL;
 }
 
-/* --- gathering ------------------------------------------------------------------------------ */
+/* --- gathering ------------------------------------------------------------------------ */
 
 lgroup *lgroup_push(lua_State *L, lbatch *b)
 {
@@ -146,7 +146,7 @@ int lgroup_add(lua_State *L, lbatch *b, int index, int key, int id, lrequest **o
     return 0;
 }
 
-/* --- the work ------------------------------------------------------------------------------- */
+/* --- the work ------------------------------------------------------------------------- */
 
 struct spawn {
     weir_group *group;

@@ -126,7 +126,7 @@ static void push_task(lua_State *L, int index)
     lua_pushvalue(L, index);
 }
 
-static const lflights_ops many_ops = {lload_raise, push_task};
+static const lflights_ops many_ops = {lget_raise, push_task};
 
 /* Stack of `look_up`: 1 cache, 2 keys, 3 set, 4 missing keys, 5 their part by key, 6 the parts that
  * are stale by number, then loader and arguments. */
@@ -181,7 +181,7 @@ static lua_Integer look_up(lua_State *L, lcache *c, uint32_t n)
             lflights_add(L, SET, &a.load->flight, i);
             break;
         case WEIR_FOUND_FULL:
-            lload_refuse(L, c, many_op);
+            lget_refuse(L, c, many_op);
             break;
         default:
             add_missing(L, &missing, 0);

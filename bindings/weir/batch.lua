@@ -47,7 +47,9 @@ local OP <const> = "weir.batch"
 ---@field size table keys of a call: count mean max
 ---@field name? string
 
-local known <const> = { max = true, delay = true, quiet = true, limit = true, max_waiting = true, key = true, name = true }
+local known <const> = {
+  max = true, delay = true, quiet = true, limit = true, max_waiting = true, key = true, name = true,
+}
 
 --- The values of several keys, in the order of `keys`; the first error is raised, or all are given by
 --- index as a second result if `on_error` is "collect".

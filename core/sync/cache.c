@@ -408,6 +408,15 @@ int weir_cache_set(weir_cache *c, const void *key, size_t length, intptr_t value
     return 0;
 }
 
+int weir_cache_forbid_stale(weir_cache *c, const void *key, size_t length)
+{
+    weir_entry *e = find(c, hash_of(c, key, length), key, length);
+    if (e == NULL)
+        return 0;
+    e->flags |= WEIR_ENTRY_STRICT;
+    return 1;
+}
+
 /* --- what is forgotten ------------------------------------------------------------------------ */
 
 int weir_cache_delete(weir_cache *c, const void *key, size_t length)

@@ -27,7 +27,8 @@ enum {
 enum {
     WEIR_ENTRY_VISITED = 1,  /* hit since the hand came by */
     WEIR_ENTRY_NEGATIVE = 2, /* a failure, or nothing */
-    WEIR_ENTRY_RESTING = 4   /* its refresh failed: not again before retry_at */
+    WEIR_ENTRY_RESTING = 4,  /* its refresh failed: not again before retry_at */
+    WEIR_ENTRY_STRICT = 8    /* never answered past its ttl */
 };
 
 typedef struct weir_tag_link weir_tag_link;
@@ -123,7 +124,8 @@ static inline uint64_t weir__entry_end(const weir_cache *c, const weir_entry *e)
 {
     uint64_t longer =
         c->options.stale > c->options.stale_if_error ? c->options.stale : c->options.stale_if_error;
-    return e->flags & WEIR_ENTRY_NEGATIVE ? e->expires : weir__sum(e->expires, longer);
+    return e->flags & (WEIR_ENTRY_NEGATIVE | WEIR_ENTRY_STRICT) ? e->expires
+                                                                : weir__sum(e->expires, longer);
 }
 
 /* cache_evict.c */

@@ -163,8 +163,8 @@ end)
 describe("misuse", function()
   it("of options names the option", helper.virtual(function()
     local function fn(keys) return keys end
-    for _, options in ipairs { { max = 0 }, { max = 1.5 }, { max = "2" }, { delay = -1 }, { delay = "x" }, { quiet = 1 },
-      { limit = 0 }, { limit = -1 }, { max_waiting = 0 }, { key = 5 }, { name = 5 }, { no_such = 1 } } do
+    for _, options in ipairs { { max = 0 }, { max = 1.5 }, { max = "2" }, { delay = -1 }, { delay = "x" },
+      { quiet = 1 }, { limit = 0 }, { limit = -1 }, { max_waiting = 0 }, { key = 5 }, { name = 5 }, { no_such = 1 } } do
       local err = helper.error("misuse", weir.batch, fn, options)
       assert.is_truthy(tostring(err):find(next(options), 1, true))
     end

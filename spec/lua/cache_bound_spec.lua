@@ -162,7 +162,7 @@ describe("tags", function()
     assert.equal(2, cache:peek("a"))
   end))
 
-  it("that are deleted while a load is under way keep what it brings out, known before or not", helper.virtual(function()
+  it("that are deleted while a load is under way keep out what it brings, known or not", helper.virtual(function()
     local cache = weir.cache()
     local function load(key)
       weir.sleep(1)

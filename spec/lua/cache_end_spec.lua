@@ -96,9 +96,9 @@ end)
 describe("misuse", function()
   local wrong_options <const> = {
     { ttl = -1 }, { ttl = "1" }, { ttl = 0 / 0 }, { stale = -1 }, { stale_if_error = {} }, { negative_ttl = false },
-    { jitter = 1.1 }, { jitter = -0.1 }, { jitter = "x" }, { early = -1 }, { early = 0 / 0 }, { max = 0 }, { max = 1.5 },
-    { max = -1 }, { max = "10" }, { max_bytes = 0 }, { max_bytes = 0 / 0 }, { max_waiting = -1 }, { size = 1 },
-    { load = "x" }, { name = 7 }, { no_such = 1 }, { 1 },
+    { jitter = 1.1 }, { jitter = -0.1 }, { jitter = "x" }, { early = -1 }, { early = 0 / 0 }, { max = 0 },
+    { max = 1.5 }, { max = -1 }, { max = "10" }, { max_bytes = 0 }, { max_bytes = 0 / 0 }, { max_waiting = -1 },
+    { size = 1 }, { load = "x" }, { name = 7 }, { no_such = 1 }, { 1 },
   }
 
   it("of options names the option", helper.virtual(function()
@@ -131,7 +131,8 @@ describe("misuse", function()
     helper.error("misuse", cache.get_with, cache, { no = 1 }, "k", print)
     helper.error("misuse", cache.get_with, cache, { timeout = -1 }, "k", print)
     helper.error("misuse", cache.delete_tag, cache, 5)
-    for _, keep in ipairs { 5, { no = 1 }, { ttl = -1 }, { size = -1 }, { size = "1" }, { tags = 5 }, { tags = { 5 } } } do
+    for _, keep in ipairs { 5, { no = 1 }, { ttl = -1 }, { size = -1 }, { size = "1" }, { tags = 5 },
+      { tags = { 5 } }, { stale = 1 } } do
       helper.error("misuse", cache.set, cache, "k", 1, keep)
       helper.error("misuse", cache.get, cache, "k", function() return 1, keep end)
     end

@@ -97,6 +97,23 @@ describe("a stale value", function()
     assert.equal(4, cache:peek("k"))
   end))
 
+  it("may be forbidden for one value", helper.virtual(function()
+    local cache = weir.cache { ttl = 10, stale = 20, stale_if_error = 50 }
+    local calls = 0
+    local function load(_, bad)
+      calls = calls + 1
+      if bad then error("bad") end
+      return calls, { stale = false }
+    end
+    cache:get("k", load)
+    cache:set("s", "set", { stale = false })
+    weir.sleep(11)
+    assert.is_false(pcall(cache.get, cache, "k", load, true))
+    assert.equal(3, cache:get("k", load))
+    assert.equal(4, cache:get("s", load))
+    assert.equal(0, cache:stats().stale)
+  end))
+
   it("does not pin itself by a load that never ends", helper.virtual(function()
     local cache = weir.cache { ttl = 10, stale = 20 }
     cache:set("k", "old")
