@@ -3,7 +3,7 @@
 
 #include "sync/cache.h"
 
-void model_init(model *m, const weir_cache_options *options)
+void cache_model_init(model *m, const weir_cache_options *options)
 {
     *m = (model){.options = *options, .hand = -1, .sweep = -1};
 }
@@ -50,7 +50,7 @@ static uint64_t bytes_of(const model *m, const model_entry *list, int n, unsigne
     return bytes;
 }
 
-uint64_t model_bytes(const model *m)
+uint64_t cache_model_bytes(const model *m)
 {
     uint64_t bytes = bytes_of(m, m->entry, m->n, m->epoch);
     for (unsigned epoch = 0; epoch <= m->epoch; epoch++)
@@ -68,7 +68,7 @@ static int place_of(const model *m, int key)
     return -1;
 }
 
-const model_entry *model_find(const model *m, int key)
+const model_entry *cache_model_find(const model *m, int key)
 {
     int i = place_of(m, key);
     return i < 0 ? NULL : &m->entry[i];
@@ -120,7 +120,7 @@ static void reap(model *m, int n)
     }
 }
 
-void model_quiet(model *m)
+void cache_model_quiet(model *m)
 {
     reap(m, WEIR_CACHE_SLICE);
 }
@@ -148,8 +148,8 @@ static int victim(model *m, int keep)
 
 static void trim(model *m, int keep)
 {
-    while ((uint32_t)m->n > m->options.max || model_bytes(m) > m->options.max_bytes) {
-        if (model_bytes(m) > m->options.max_bytes && m->n_doomed > 0) {
+    while ((uint32_t)m->n > m->options.max || cache_model_bytes(m) > m->options.max_bytes) {
+        if (cache_model_bytes(m) > m->options.max_bytes && m->n_doomed > 0) {
             reap(m, 1);
             continue;
         }
@@ -176,7 +176,7 @@ static void tend(model *m)
 /* --- loads and their flights -------------------------------------------------------------------
  */
 
-int model_load_of(const model *m, int key)
+int cache_model_load_of(const model *m, int key)
 {
     for (int i = 0; i < LOADS; i++)
         if (m->load[i].used && m->load[i].indexed && m->load[i].key == key)
@@ -230,12 +230,12 @@ static void discard(model *m, model_load *l)
 
 static void discard_key(model *m, int key)
 {
-    int i = model_load_of(m, key);
+    int i = cache_model_load_of(m, key);
     if (i >= 0)
         discard(m, &m->load[i]);
 }
 
-void model_leave(model *m, int load)
+void cache_model_leave(model *m, int load)
 {
     model_load *l = &m->load[load];
     l->interested--;
@@ -249,7 +249,7 @@ static void settle(model *m, int wait, weir_status status)
     m->ready[m->n_ready++] = wait;
 }
 
-void model_wait_for(model *m, int wait, int load, uint64_t deadline)
+void cache_model_wait_for(model *m, int wait, int load, uint64_t deadline)
 {
     model_load *l = &m->load[load];
     m->wait[wait] = (model_wait){WEIR_PENDING, load, deadline, ++m->counter};
@@ -262,7 +262,7 @@ void model_wait_for(model *m, int wait, int load, uint64_t deadline)
     m->waiting++;
 }
 
-void model_land(model *m, int load, weir_flight_state state, intptr_t value)
+void cache_model_land(model *m, int load, weir_flight_state state, intptr_t value)
 {
     model_load *l = &m->load[load];
     l->ended = 1;
@@ -281,13 +281,13 @@ void model_land(model *m, int load, weir_flight_state state, intptr_t value)
     free_if_done(l);
 }
 
-int model_give_up(model *m, int wait, weir_status status)
+int cache_model_give_up(model *m, int wait, weir_status status)
 {
     model_wait *w = &m->wait[wait];
     model_load *l = &m->load[w->load];
     if (w->status == WEIR_GRANTED && status == WEIR_CANCELED) {
         w->status = WEIR_CANCELED;
-        model_leave(m, w->load);
+        cache_model_leave(m, w->load);
         return 1;
     }
     if (w->status != WEIR_PENDING)
@@ -300,12 +300,12 @@ int model_give_up(model *m, int wait, weir_status status)
     m->stats.timeouts += status == WEIR_TIMEOUT;
     m->stats.cancels += status == WEIR_CANCELED;
     m->stats.closes += status == WEIR_CLOSED;
-    model_leave(m, w->load);
+    cache_model_leave(m, w->load);
     settle(m, wait, status);
     return 1;
 }
 
-void model_timeouts(model *m)
+void cache_model_timeouts(model *m)
 {
     for (;;) {
         int first = -1;
@@ -318,7 +318,7 @@ void model_timeouts(model *m)
         }
         if (first < 0)
             return;
-        model_give_up(m, first, WEIR_TIMEOUT);
+        cache_model_give_up(m, first, WEIR_TIMEOUT);
     }
 }
 
@@ -336,9 +336,9 @@ static model_answer must_wait(model *m, int load)
     return (model_answer){load >= 0 ? WEIR_FOUND_FLIGHT : WEIR_FOUND_NOTHING, 0, 0, load};
 }
 
-model_answer model_look(model *m, int key)
+model_answer cache_model_look(model *m, int key)
 {
-    int i = place_of(m, key), load = model_load_of(m, key);
+    int i = place_of(m, key), load = cache_model_load_of(m, key);
     if (i >= 0 && m->now >= end_of(m, &m->entry[i])) {
         remove_entry(m, i, &m->stats.expired);
         i = -1;
@@ -360,9 +360,9 @@ model_answer model_look(model *m, int key)
     return (model_answer){WEIR_FOUND_STALE, !rests && load < 0, e->value, -1};
 }
 
-model_answer model_peek(const model *m, int key)
+model_answer cache_model_peek(const model *m, int key)
 {
-    const model_entry *e = model_find(m, key);
+    const model_entry *e = cache_model_find(m, key);
     if (e == NULL || m->now >= e->expires)
         return (model_answer){WEIR_FOUND_NOTHING, 0, 0, -1};
     return (model_answer){e->negative ? WEIR_FOUND_NEGATIVE : WEIR_FOUND_FRESH, 0, e->value, -1};
@@ -371,7 +371,7 @@ model_answer model_peek(const model *m, int key)
 /* --- what changes it ----------------------------------------------------------------------------
  */
 
-int model_begin(model *m, int key, int behind)
+int cache_model_begin(model *m, int key, int behind)
 {
     int i = 0;
     if (m->closed)
@@ -422,10 +422,10 @@ static uint64_t later(const model *m, uint64_t ns)
     return ns >= UINT64_MAX - m->now ? UINT64_MAX : m->now + ns;
 }
 
-int model_store(model *m, int load, int value, size_t size, uint64_t ttl, int negative)
+int cache_model_store(model *m, int load, int value, size_t size, uint64_t ttl, int negative)
 {
     model_load *l = &m->load[load];
-    const model_entry *old = model_find(m, l->key);
+    const model_entry *old = cache_model_find(m, l->key);
     if (!l->indexed) {
         m->dropped[value]++;
         return 0;
@@ -454,7 +454,7 @@ int model_store(model *m, int load, int value, size_t size, uint64_t ttl, int ne
     return 1;
 }
 
-int model_failed(model *m, int load, int *value)
+int cache_model_failed(model *m, int load, int *value)
 {
     model_load *l = &m->load[load];
     int i = place_of(m, l->key);
@@ -471,10 +471,10 @@ int model_failed(model *m, int load, int *value)
     return 1;
 }
 
-int model_set(model *m, int key, int value, size_t size, uint64_t ttl)
+int cache_model_set(model *m, int key, int value, size_t size, uint64_t ttl)
 {
     int is_over = entry_bytes(m, key, size) > m->options.max_bytes;
-    const model_entry *old = model_find(m, key);
+    const model_entry *old = cache_model_find(m, key);
     if (m->closed || (ttl != 0 && !is_over && old == NULL && m->memory_is_short)) {
         m->dropped[value]++;
         return m->closed ? WEIR_ECLOSED : WEIR_ENOMEM;
@@ -492,9 +492,9 @@ int model_set(model *m, int key, int value, size_t size, uint64_t ttl)
     return 0;
 }
 
-int model_delete(model *m, int key)
+int cache_model_delete(model *m, int key)
 {
-    int i = place_of(m, key), load = model_load_of(m, key);
+    int i = place_of(m, key), load = cache_model_load_of(m, key);
     if (i >= 0)
         remove_entry(m, i, &m->stats.deleted);
     discard_key(m, key);
@@ -515,7 +515,7 @@ static model_load *first_load(model *m, int indexed, uint64_t after)
     return first;
 }
 
-void model_clear(model *m)
+void cache_model_clear(model *m)
 {
     for (model_load *l; (l = first_load(m, 1, 0)) != NULL;)
         discard(m, l);
@@ -534,11 +534,11 @@ static void close_load(model *m, model_load *l)
     if (l->state != WEIR_FLIGHT_FLYING)
         return;
     while (l->n_waiters > 0)
-        model_give_up(m, l->waiters[0], WEIR_CLOSED);
+        cache_model_give_up(m, l->waiters[0], WEIR_CLOSED);
     stop_if_unwanted(m, l);
 }
 
-void model_close(model *m)
+void cache_model_close(model *m)
 {
     uint64_t last = m->counter;
     model_load *old[LOADS], *l;
@@ -553,7 +553,7 @@ void model_close(model *m)
     }
     for (int i = 0; i < n; i++)
         close_load(m, old[i]);
-    model_clear(m);
+    cache_model_clear(m);
 }
 
 /* --- tags ---------------------------------------------------------------------------------------
@@ -567,10 +567,10 @@ static uint64_t deleted_at(const model *m, int tag)
     return 0;
 }
 
-int model_tag(model *m, int key, int tag)
+int cache_model_tag(model *m, int key, int tag)
 {
     unsigned bit = 1u << tag;
-    int load = model_load_of(m, key), i = place_of(m, key);
+    int load = cache_model_load_of(m, key), i = place_of(m, key);
     model_load *l = load < 0 ? NULL : &m->load[load];
     if (l != NULL && (l->begun < m->forgotten || l->begun < deleted_at(m, tag))) {
         discard(m, l);
@@ -637,7 +637,7 @@ static void first_tagged(const model *m, int tag, int *entry, int *load)
         }
 }
 
-uint32_t model_delete_tag(model *m, int tag)
+uint32_t cache_model_delete_tag(model *m, int tag)
 {
     uint32_t n = 0;
     int entry, load;

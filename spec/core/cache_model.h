@@ -77,30 +77,30 @@ typedef struct model_answer {
     int refresh, value, load; /* -1: no load */
 } model_answer;
 
-void model_init(model *m, const weir_cache_options *options);
-uint64_t model_bytes(const model *m);
-const model_entry *model_find(const model *m, int key);
-int model_load_of(const model *m, int key); /* indexed; or -1 */
+void cache_model_init(model *m, const weir_cache_options *options);
+uint64_t cache_model_bytes(const model *m);
+const model_entry *cache_model_find(const model *m, int key);
+int cache_model_load_of(const model *m, int key); /* indexed; or -1 */
 
-model_answer model_look(model *m, int key);
-model_answer model_peek(const model *m, int key);
+model_answer cache_model_look(model *m, int key);
+model_answer cache_model_peek(const model *m, int key);
 /* The slot, or -1. The caller has seen to a free one. */
-int model_begin(model *m, int key, int behind);
-int model_store(model *m, int load, int value, size_t size, uint64_t ttl, int negative);
-int model_failed(model *m, int load, int *value);
-int model_set(model *m, int key, int value, size_t size, uint64_t ttl);
-int model_delete(model *m, int key);
-void model_clear(model *m);
-void model_close(model *m);
-int model_tag(model *m, int key, int tag);
-uint32_t model_delete_tag(model *m, int tag);
-void model_quiet(model *m);
+int cache_model_begin(model *m, int key, int behind);
+int cache_model_store(model *m, int load, int value, size_t size, uint64_t ttl, int negative);
+int cache_model_failed(model *m, int load, int *value);
+int cache_model_set(model *m, int key, int value, size_t size, uint64_t ttl);
+int cache_model_delete(model *m, int key);
+void cache_model_clear(model *m);
+void cache_model_close(model *m);
+int cache_model_tag(model *m, int key, int tag);
+uint32_t cache_model_delete_tag(model *m, int tag);
+void cache_model_quiet(model *m);
 
-void model_wait_for(model *m, int wait, int load, uint64_t deadline);
-void model_leave(model *m, int load);
-void model_land(model *m, int load, weir_flight_state state, intptr_t value);
-int model_give_up(model *m, int wait, weir_status status);
+void cache_model_wait_for(model *m, int wait, int load, uint64_t deadline);
+void cache_model_leave(model *m, int load);
+void cache_model_land(model *m, int load, weir_flight_state state, intptr_t value);
+int cache_model_give_up(model *m, int wait, weir_status status);
 /* Timeouts, in the order of their deadlines. */
-void model_timeouts(model *m);
+void cache_model_timeouts(model *m);
 
 #endif

@@ -89,7 +89,7 @@ static void on_turn(weir_runtime *rt, weir_waiter *w)
         EXPECT(b, load != NULL && load->flight.value == m->load[want->load].value);
         if (load != NULL)
             weir_flight_leave(rt, &load->flight);
-        model_leave(m, want->load);
+        cache_model_leave(m, want->load);
     }
     want->status = WEIR_IDLE;
     w->status = WEIR_IDLE;
@@ -148,14 +148,14 @@ static void wait_for(bed *b, int load, uint64_t deadline)
     if (i < 0)
         return;
     weir_flight_wait(b->rt, &b->load[load]->flight, &b->seat[i].waiter, deadline);
-    model_wait_for(&b->m, i, load, deadline);
+    cache_model_wait_for(&b->m, i, load, deadline);
 }
 
 static int begin(bed *b, int key, int behind)
 {
     size_t n = b->m.key_length[key];
     weir_load *load = weir_cache_begin(b->c, keys[key], n, behind);
-    int i = model_begin(&b->m, key, behind);
+    int i = cache_model_begin(&b->m, key, behind);
     EXPECT(b, (load == NULL) == (i < 0));
     if (load == NULL || i < 0)
         return -1;
@@ -172,7 +172,7 @@ static void op_ask(bed *b, const op *o)
     uint64_t deadline = o->t % 2 == 0 ? WEIR_FOREVER : weir_after(b->rt, o->t % 31);
     if (!has_room(b))
         return;
-    model_answer want = model_look(&b->m, key);
+    model_answer want = cache_model_look(&b->m, key);
     weir_answer is = weir_cache_look(b->c, keys[key], b->m.key_length[key]);
     EXPECT(b, is.found == want.found && is.refresh == want.refresh);
     EXPECT(b, is.value == want.value);
@@ -201,7 +201,7 @@ static uint64_t some_ttl(const bed *b, uint32_t n)
 static void land(bed *b, int i, weir_flight_state state, intptr_t value)
 {
     weir_load *load = b->load[i];
-    model_land(&b->m, i, state, value);
+    cache_model_land(&b->m, i, state, value);
     weir_flight_land(b->rt, &load->flight, state, value);
 }
 
@@ -212,7 +212,7 @@ static void store(bed *b, int i, const op *o, int negative)
     size_t size = o->n * 7 % 300;
     uint64_t ttl = negative ? m->options.negative_ttl : some_ttl(b, o->t);
     int v = new_value(b, key, b->load_begun[i], ttl, negative);
-    int want = model_store(m, i, v, size, ttl, negative);
+    int want = cache_model_store(m, i, v, size, ttl, negative);
     EXPECT(b, weir_cache_store(b->c, b->load[i], v, size, ttl, negative) == want);
 }
 
@@ -229,7 +229,7 @@ static void op_end(bed *b, const op *o)
         store(b, i, o, 0);
         land(b, i, WEIR_FLIGHT_LANDED, b->n_values);
     } else if (o->n % 16 < 15) {
-        int want = model_failed(&b->m, i, &old);
+        int want = cache_model_failed(&b->m, i, &old);
         EXPECT(b, weir_cache_failed(b->c, b->load[i], &value) == want && value == old);
         if (want)
             must_be_lawful(b, b->m.load[i].key, value);
@@ -247,7 +247,7 @@ static void op_set(bed *b, const op *o)
     size_t size = o->n * 7 % 300;
     uint64_t ttl = some_ttl(b, o->t);
     int v = new_value(b, key, b->op + 1, ttl, 0);
-    int want = model_set(&b->m, key, v, size, ttl);
+    int want = cache_model_set(&b->m, key, v, size, ttl);
     EXPECT(b, weir_cache_set(b->c, keys[key], b->m.key_length[key], v, size, ttl) == want);
     if (want == 0 || want == WEIR_EOVERLOAD)
         b->invalidated[key] = b->op;
@@ -256,7 +256,7 @@ static void op_set(bed *b, const op *o)
 static void op_delete(bed *b, const op *o)
 {
     int key = (int)(o->which % KEYS);
-    int want = model_delete(&b->m, key);
+    int want = cache_model_delete(&b->m, key);
     EXPECT(b, weir_cache_delete(b->c, keys[key], b->m.key_length[key]) == want);
     b->invalidated[key] = b->op;
 }
@@ -264,7 +264,7 @@ static void op_delete(bed *b, const op *o)
 static void op_tag(bed *b, const op *o)
 {
     int key = (int)(o->which % KEYS), tag = (int)(o->t % TAGS);
-    int want = model_tag(&b->m, key, tag);
+    int want = cache_model_tag(&b->m, key, tag);
     EXPECT(b, weir_cache_tag(b->c, keys[key], b->m.key_length[key], tags[tag],
                              b->m.tag_length[tag]) == want);
 }
@@ -275,7 +275,7 @@ static void op_delete_tag(bed *b, const op *o)
     for (int i = 0; i < b->m.n; i++)
         if (b->m.entry[i].tags & 1u << tag)
             b->invalidated[b->m.entry[i].key] = b->op;
-    uint32_t want = model_delete_tag(&b->m, tag);
+    uint32_t want = cache_model_delete_tag(&b->m, tag);
     EXPECT(b, weir_cache_delete_tag(b->c, tags[tag], b->m.tag_length[tag]) == want);
 }
 
@@ -284,10 +284,10 @@ static void op_clear(bed *b, int closes)
     for (int key = 0; key < KEYS; key++)
         b->invalidated[key] = b->op;
     if (closes) {
-        model_close(&b->m);
+        cache_model_close(&b->m);
         weir_cache_close(b->c);
     } else {
-        model_clear(&b->m);
+        cache_model_clear(&b->m);
         weir_cache_clear(b->c);
     }
 }
@@ -299,7 +299,7 @@ static void op_give_up(bed *b, const op *o)
     weir_status how = hows[o->t % 3];
     if (b->m.wait[i].status == WEIR_IDLE)
         return;
-    int want = model_give_up(&b->m, i, how);
+    int want = cache_model_give_up(&b->m, i, how);
     EXPECT(b, weir_waiter_give_up(b->rt, &b->seat[i].waiter, how) == want);
 }
 
@@ -307,11 +307,11 @@ static void op_turn(bed *b, uint64_t ns)
 {
     weir_simulator_advance(b->sim, ns);
     b->m.now += ns;
-    model_timeouts(&b->m);
+    cache_model_timeouts(&b->m);
     weir_turn(b->rt);
     EXPECT(b, b->m.n_ready == 0);
     if (!b->gone)
-        model_quiet(&b->m);
+        cache_model_quiet(&b->m);
 }
 
 static void apply(bed *b, const op *o)
@@ -416,7 +416,7 @@ static void compare(bed *b)
     if (b->line == 0)
         b->line = line;
     EXPECT(b, weir_cache_count(b->c) == (uint32_t)m->n);
-    EXPECT(b, weir_cache_bytes(b->c) == model_bytes(m));
+    EXPECT(b, weir_cache_bytes(b->c) == cache_model_bytes(m));
     EXPECT(b, weir_cache_bytes(b->c) <= m->options.max_bytes);
     EXPECT(b, weir_cache_count(b->c) <= m->options.max);
     EXPECT(b, weir_cache_waiting(b->c) == m->waiting && m->waiting <= m->options.max_waiting);
@@ -424,7 +424,7 @@ static void compare(bed *b)
     EXPECT(b, memcmp(b->dropped, m->dropped, sizeof b->dropped) == 0);
     for (int key = 0; key < KEYS; key++) {
         weir_answer is = weir_cache_peek(b->c, keys[key], m->key_length[key]);
-        model_answer want = model_peek(m, key);
+        model_answer want = cache_model_peek(m, key);
         EXPECT(b, is.found == want.found && is.value == want.value && is.load == NULL);
     }
     for (int i = 0; i < WAITS; i++) {
@@ -450,7 +450,7 @@ static void bed_init(bed *b, const plan *pl)
     assert_non_null(b->sim);
     b->rt = weir_runtime_new(weir_simulator_env(b->sim));
     assert_non_null(b->rt);
-    model_init(&b->m, &pl->options);
+    cache_model_init(&b->m, &pl->options);
     for (int i = 0; i < KEYS; i++)
         b->m.key_length[i] = strlen(keys[i]);
     for (int i = 0; i < TAGS; i++)
