@@ -291,6 +291,7 @@ int weir__prepare(lua_State *L)
     lua_setiuservalue(L, -2, 1);
     c->op.statement = h->statement = find_statement(L, c, INDEX_SQL, op);
     h->statement->pins++;
+    h->statement->is_kept = 1;
     c->op.kind = WORK_PREPARE;
     c->op.op = op;
     c->op.offset = 0;

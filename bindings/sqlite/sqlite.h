@@ -85,6 +85,7 @@ struct weir_statement {
     uint32_t pins;     /* handles that Lua has */
     uint8_t state;     /* STATEMENT_* */
     uint8_t is_cached; /* found by its text, in c->bucket */
+    uint8_t is_kept;   /* it will be used again: what compiles it is to know; set before that */
     uint8_t is_doomed; /* in todo to be finalised */
     uint8_t is_over;   /* nothing is left to read; it is reset */
     int64_t before;    /* work: total_changes when it began */

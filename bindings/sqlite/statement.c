@@ -87,7 +87,7 @@ weir_statement *weir__statement_get(weir_sqlite *c, const char *sql, size_t size
     if (!is_known && c->max_cached > 0) {
         s->next = *bucket_of(c, hash);
         *bucket_of(c, hash) = s;
-        s->is_cached = 1;
+        s->is_cached = s->is_kept = 1;
         c->n_cached++;
         evict(c);
     }

@@ -131,8 +131,7 @@ static int compile(weir_sqlite *c, weir_statement *s)
     if (s->stmt != NULL)
         return 1;
     rc = sqlite3_prepare_v3(c->db, s->sql, (int)s->size + 1,
-                            s->is_cached || s->pins > 0 ? SQLITE_PREPARE_PERSISTENT : 0, &s->stmt,
-                            &tail);
+                            s->is_kept ? SQLITE_PREPARE_PERSISTENT : 0, &s->stmt, &tail);
     if (rc != SQLITE_OK) {
         failed(c, rc, 0, 1);
         return 0;
