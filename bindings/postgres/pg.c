@@ -165,14 +165,24 @@ static int status(lua_State *L)
     return 1;
 }
 
-/* marks(c) -> has it listened, has it set something; and forget both */
+/* marks(c) -> has it listened, has it set something, is a command being given up */
 static int marks(lua_State *L)
 {
-    weir_pg *c = weir__pg_check(L, 1);
+    const weir_pg *c = weir__pg_check(L, 1);
     lua_pushboolean(L, c->is_listening);
     lua_pushboolean(L, c->is_dirty);
+    lua_pushboolean(L, c->state != PG_READY);
+    return 3;
+}
+
+/* unmark(c): forget the first two; drop the notifications that nobody took */
+static int unmark(lua_State *L)
+{
+    weir_pg *c = weir__pg_check(L, 1);
     c->is_listening = c->is_dirty = 0;
-    return 2;
+    if (c->n_granted == 0)
+        weir__pg_drop_notes(c);
+    return 0;
 }
 
 /* info(c, name) -> a string, a number, or nil */
@@ -236,6 +246,7 @@ LUAMOD_API int luaopen_weir_postgres_libpq(lua_State *L)
                                          {"raise", raise_fault},
                                          {"status", status},
                                          {"marks", marks},
+                                         {"unmark", unmark},
                                          {"info", info},
                                          {"parameter", parameter},
                                          {NULL, NULL}};

@@ -311,15 +311,11 @@ describe("weir.postgres #real", function()
     end))
 
     it("is freed when nobody has it any more", client.real(function()
-      collectgarbage()
-      collectgarbage()
-      local before = client.descriptors()
+      local before = client.sockets()
       local function forget() postgres.connect(get():url()):query("select 1") end
       for _ = 1, 5 do forget() end
       weir.checkpoint()
-      collectgarbage()
-      collectgarbage()
-      assert.equal(before, client.descriptors())
+      client.closed(before)
       local watcher <close> = postgres.connect(get():url())
       client.eventually(function()
         return watcher:value("select count(*) from pg_stat_activity where backend_type = 'client backend'") == 1

@@ -1,4 +1,4 @@
--- support/postgres_client.lua - what the specs of weir.postgres share: a server each, connections, descriptors.
+-- support/postgres_client.lua - what the specs of weir.postgres share: a server each, connections, sockets.
 
 local helper = require "support.helper"
 local server_of = require "support.postgres"
@@ -40,10 +40,12 @@ function client.with(get, fn, options)
   end)
 end
 
---- Descriptors that this process has open.
-function client.descriptors()
-  local pipe <close> = assert(io.popen("ls /proc/$PPID/fd | wc -l"))
-  return tonumber(pipe:read("a")) - 1
+--- Sockets that this process has open, and not by what is garbage.
+function client.sockets()
+  collectgarbage()
+  collectgarbage()
+  local pipe <close> = assert(io.popen("ls -l /proc/$PPID/fd | grep -c socket:"))
+  return tonumber(pipe:read("a"))
 end
 
 --- Wait until `fn()` gives something, for 10 s at most, and return it.
@@ -54,6 +56,11 @@ function client.eventually(fn)
     weir.sleep(0.01)
   end
   error("it did not happen within 10 s", 2)
+end
+
+--- Wait until no more sockets are open than before: cancel requests and lookups have some for a moment.
+function client.closed(before)
+  client.eventually(function() return client.sockets() <= before end)
 end
 
 --- How many backends run a statement that has `text` in it, besides the asking one.

@@ -9,6 +9,7 @@
 
 local core <const> = require "weir.core"
 local database <const> = require "weir.database"
+local database_pool <const> = require "weir.database.pool"
 local libpq <const> = require "weir.postgres.libpq"
 local values <const> = require "weir.postgres.values"
 local methods <const> = require "weir.postgres.methods"
@@ -99,6 +100,26 @@ function driver.lost_transaction(op)
   error(core.error("closed", op, "the transaction was ended by a statement in it"), 0)
 end
 
+-- --- what a borrower leaves behind --------------------------------------------------------------------
+local discards <const> = setmetatable({}, { __mode = "k" }) -- connections that are to forget everything
+
+function driver.is_clean(raw)
+  local listens <const>, has_set <const>, is_busy <const> = libpq.marks(raw)
+  return not (listens or has_set or is_busy or discards[raw])
+end
+
+-- As DISCARD ALL, but what is known not to be there; an empty statement at least, to hear from the server.
+function driver.reset(raw)
+  local listens <const>, has_set <const> = libpq.marks(raw)
+  if discards[raw] then
+    libpq.exec(raw, nil, "DISCARD ALL")
+  else
+    libpq.exec(raw, nil, (has_set and "SET SESSION AUTHORIZATION DEFAULT; RESET ALL;" or "")
+      .. (listens and "UNLISTEN *" or ""))
+  end
+  libpq.unmark(raw)
+end
+
 -- --- connecting -------------------------------------------------------------------------------------
 ---@class weir.postgres.Options
 ---@field url? string "postgres://user@host/database?...", or libpq's "host=... dbname=..."
@@ -117,28 +138,30 @@ local ours <const> = {
 -- libpq's defaults that are not ours. A silent peer is given up after half a minute; weir's text is UTF-8.
 local defaults <const> = { client_encoding = "UTF8", fallback_application_name = "weir", tcp_user_timeout = "30000" }
 
-local function check_options(options)
+local function check_options(op, options)
   for key, value in pairs(options) do
     local kind <const> = type(value)
     if type(key) ~= "string" then
-      core.misuse(OP, "options must have names, got one that is a %s", type(key))
+      core.misuse(op, "options must have names, got one that is a %s", type(key))
     elseif ours[key] then
-      if kind ~= ours[key] then core.expected(OP, key, "a " .. ours[key], value) end
+      if kind ~= ours[key] then core.expected(op, key, "a " .. ours[key], value) end
     elseif kind ~= "string" and kind ~= "boolean" and math.type(value) ~= "integer" then
-      core.expected(OP, key, "a string, an integer or a boolean", value)
-    elseif kind == "string" and value:find("\0", 1, true) then
-      core.misuse(OP, "'%s' must be a string without NUL bytes", key)
+      core.expected(op, key, "a string, an integer or a boolean", value)
+    end
+    if kind == "string" and value:find("\0", 1, true) then
+      core.misuse(op, "'%s' must be a string without NUL bytes", key)
     end
   end
   if options.numeric ~= nil and options.numeric ~= "string" and options.numeric ~= "number" then
-    core.expected(OP, "numeric", '"string" or "number"', options.numeric)
+    core.expected(op, "numeric", '"string" or "number"', options.numeric)
   end
   for _, name in ipairs { "timeout", "cancel_timeout" } do
-    if options[name] ~= nil then core.check_seconds(options[name], OP, name) end
+    if options[name] ~= nil then core.check_seconds(options[name], op, name) end
   end
+  if options.url and options.dbname then core.misuse(op, "'dbname' and 'url' exclude each other") end
 end
 
--- libpq's keywords in an order in which later ones win: the URL, then options; defaults are beaten by both.
+-- libpq's keywords in an order in which later ones win: our defaults, the URL, the other options.
 local function to_keywords(options)
   local keys <const>, texts <const> = {}, {}
   local function add(key, value)
@@ -148,10 +171,29 @@ local function to_keywords(options)
   for key, value in pairs(defaults) do add(key, value) end
   if options.url then add("dbname", options.url) end
   for key, value in pairs(options) do
-    if not ours[key] and not (key == "dbname" and options.url) then add(key, value) end
+    if not ours[key] then add(key, value) end
   end
-  if options.url and options.dbname then core.misuse(OP, "'dbname' and 'url' exclude each other") end
   return keys, texts
+end
+
+-- A function that connects, and the checked options.
+local function dialler(op, options)
+  if type(options) == "string" then
+    options = { url = options }
+  elseif type(options) ~= "table" then
+    core.expected(op, "options", "a URL or a table", options)
+  end
+  check_options(op, options)
+  local keys <const>, texts <const> = to_keywords(options)
+  local request <const> = {
+    keys = keys, values = texts, timeout = options.timeout, grace = math.min(options.cancel_timeout or 5, 1e9),
+    on_notice = options.on_notice, numeric_as_number = options.numeric == "number",
+  }
+  local name <const> = options.name
+  return function()
+    local raw <const> = libpq.connect(request)
+    return database.connection(driver, raw, name), raw
+  end
 end
 
 --- Open a connection. Waits.
@@ -159,21 +201,28 @@ end
 ---@param options string|weir.postgres.Options a URL, or options
 ---@return weir.database.Session
 function postgres.connect(options)
-  if type(options) == "string" then
-    options = { url = options }
-  elseif type(options) ~= "table" then
-    core.expected(OP, "options", "a URL or a table", options)
-  end
-  check_options(options)
-  if options.url and options.url:find("\0", 1, true) then
-    core.misuse(OP, "'url' must be a string without NUL bytes")
-  end
-  local keys <const>, texts <const> = to_keywords(options)
-  local raw <const> = libpq.connect {
-    keys = keys, values = texts, timeout = options.timeout, grace = math.min(options.cancel_timeout or 5, 1e9),
-    on_notice = options.on_notice, numeric_as_number = options.numeric == "number",
-  }
-  return database.connection(driver, raw, options.name)
+  return (dialler(OP, options)())
+end
+
+---@class weir.postgres.PoolOptions: weir.postgres.Options, weir.PoolOpts
+---@field discard? boolean every connection that comes back forgets all (DISCARD ALL); else what is known to be left
+
+--- A weir.pool of connections, with the calls of a connection besides.
+---@param options weir.postgres.PoolOptions
+---@return weir.database.Pool
+function postgres.pool(options)
+  local op <const> = "postgres.pool"
+  return database_pool.new(op, options, {}, function(rest)
+    local discard <const> = rest.discard
+    if discard ~= nil and type(discard) ~= "boolean" then core.expected(op, "discard", "a boolean", discard) end
+    rest.discard = nil
+    local dial <const> = dialler(op, rest)
+    return function()
+      local db <const>, raw <const> = dial()
+      if discard then discards[raw] = true end
+      return db
+    end, "postgres"
+  end)
 end
 
 return postgres
