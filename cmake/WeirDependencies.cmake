@@ -3,7 +3,7 @@
 #   PkgConfig::WEIR_UV    libuv >= 1.44 (shared)        PkgConfig::WEIR_LUA   Lua 5.4 (headers, shared)
 #   weir::uv_host  weir::lua_host  weir::cjson          for the binary: static where there is an archive
 #   PkgConfig::WEIR_CURL  PkgConfig::WEIR_MICROHTTPD  PkgConfig::WEIR_PQ    optional, one connector each
-#   PkgConfig::WEIR_SQLITE                              likewise
+#   PkgConfig::WEIR_SQLITE  PkgConfig::WEIR_EDIT        likewise; WEIR_EDIT is libedit, for the prompt
 # The prefix WEIR_UV is repeated in weirConfig.cmake: the exported targets name it.
 
 find_package(PkgConfig REQUIRED)
@@ -29,6 +29,7 @@ weir_require(WEIR_UV "libuv 1.44 or later" libuv1-dev)
 pkg_check_modules(WEIR_CURL QUIET IMPORTED_TARGET libcurl>=7.84)
 pkg_check_modules(WEIR_MICROHTTPD QUIET IMPORTED_TARGET libmicrohttpd>=0.9.70)
 pkg_check_modules(WEIR_PQ QUIET IMPORTED_TARGET libpq>=14)
+pkg_check_modules(WEIR_EDIT QUIET IMPORTED_TARGET libedit)
 pkg_check_modules(WEIR_SQLITE QUIET IMPORTED_TARGET sqlite3>=3.38)
 
 # weir::NAME, for the binary: the first of the archives, else the shared library of `prefix`.

@@ -123,6 +123,7 @@ build = {
     ["weir.postgres.values"] = "bindings/weir/postgres/values.lua",
     ["weir.progress"] = "bindings/weir/progress.lua",
     ["weir.queueing"] = "bindings/weir/queueing.lua",
+    ["weir.repl"] = "bindings/weir/repl.lua",
     ["weir.sqlite"] = "bindings/weir/sqlite.lua",
     ["weir.test"] = "bindings/weir/test.lua",
   },

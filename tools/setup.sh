@@ -20,6 +20,7 @@ run    libcurl4-openssl-dev  pc:libcurl          libcurl 7.84 or later
 run    libmicrohttpd-dev     pc:libmicrohttpd    libmicrohttpd 0.9.70 or later
 run    libsqlite3-dev        pc:sqlite3          SQLite 3.38 or later
 run    libpq-dev             pc:libpq            libpq 14 or later
+run    libedit-dev           pc:libedit          libedit, for the prompt of weir -i
 run    lua-argparse          lua:argparse        argparse, for the command lines of scripts/
 test,bench  lua5.4           cmd:lua5.4          the Lua interpreter
 test   lua-cjson             lua:cjson           lua-cjson for the interpreter

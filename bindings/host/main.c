@@ -142,11 +142,8 @@ static int load_program(lua_State *L, const host_options *o)
         }
     }
     const char *script = o->script != 0 ? o->argv[o->script] : NULL;
-    if (script == NULL && o->n_chunks == 0 && !o->version) {
-        if (isatty(STDIN_FILENO))
-            return host_usage("no script", NULL);
+    if (script == NULL && o->n_chunks == 0 && !o->version && !o->interactive)
         script = "-";
-    }
     if (script == NULL)
         return 0;
     if (strcmp(script, "busted") == 0 && access(script, R_OK) != 0) {
@@ -168,8 +165,8 @@ static int load_program(lua_State *L, const host_options *o)
     return 0;
 }
 
-/* The main task's body: the functions at 1 .. n, one after the other; the last, the script, gets
- * the arguments. Stack: n, functions. */
+/* The main task's body: n functions, one after the other; the script, which is the last but for the
+ * prompt (upvalue 1: is there one?), gets the arguments. Stack: n, functions. */
 static int next_chunk(lua_State *L, int status, lua_KContext done)
 {
     int n = (int)lua_tointeger(L, 1);
@@ -179,7 +176,7 @@ static int next_chunk(lua_State *L, int status, lua_KContext done)
         return 0;
     lua_pushvalue(L, (int)done + 2);
     int n_args = 0;
-    if (done + 1 == n) { /* arg[1] .. arg[#arg] */
+    if (done + 1 == n - lua_toboolean(L, lua_upvalueindex(1))) { /* arg[1] .. arg[#arg] */
         lua_getglobal(L, "arg");
         int arg = lua_gettop(L);
         if (lua_istable(L, arg)) {
@@ -197,6 +194,59 @@ static int next_chunk(lua_State *L, int status, lua_KContext done)
 static int program(lua_State *L)
 {
     return next_chunk(L, LUA_OK, 0);
+}
+
+/* --- the prompt --------------------------------------------------------------------------------
+ */
+
+static const char interrupted_key; /* its address: the function, in the registry */
+
+static int call_interrupted(lua_State *L)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &interrupted_key);
+    if (!lua_isnil(L, -1))
+        lua_call(L, 0, 0);
+    return 0;
+}
+
+/* Ctrl-C at the prompt, from the loop. */
+static void interrupted(void *data)
+{
+    lua_State *L = data;
+    lua_pushcfunction(L, call_interrupted);
+    if (lua_checkstack(L, 4) == 0 || lua_pcall(L, 0, 0, 0) != LUA_OK)
+        lua_pop(L, 1);
+}
+
+/* on_interrupt(fn or nil): fn is called at each SIGINT, which then cancels nothing by itself. */
+static int on_interrupt(lua_State *L)
+{
+    lcontext *ctx = lbox_of(L)->own;
+    lua_settop(L, 1);
+    host_signals_set_interrupt(lua_isnil(L, 1) ? NULL : interrupted, ctx->main);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &interrupted_key);
+    return 0;
+}
+
+static int ended(lua_State *L, int status, lua_KContext kctx)
+{
+    (void)L;
+    (void)status;
+    (void)kctx;
+    return 0;
+}
+
+/* The last function of an interactive program. */
+static int prompt(lua_State *L)
+{
+    lua_settop(L, 0);
+    lua_getglobal(L, "require");
+    lua_pushliteral(L, "weir.repl");
+    lua_call(L, 1, 1);
+    lua_getfield(L, -1, "run");
+    lua_pushcfunction(L, on_interrupt);
+    lua_callk(L, 1, 0, 0, ended);
+    return 0;
 }
 
 /* Print an error of the main task and say with which code to exit. */
@@ -312,11 +362,14 @@ static int pmain(lua_State *L)
     lua_call(L, 1, 0);
     lbox *box = lbox_of(L);
 
-    lua_pushcfunction(L, program);
+    lua_pushboolean(L, o->interactive);
+    lua_pushcclosure(L, program, 1);
     lua_pushinteger(L, 0);
     o->code = load_program(L, o);
     if (o->code != 0)
         return 0;
+    if (o->interactive)
+        lua_pushcfunction(L, prompt);
     int n = lua_gettop(L) - 2;
     lua_pushinteger(L, n);
     lua_replace(L, 2);
@@ -349,10 +402,16 @@ static int run_state(host_options *o)
     return o->code;
 }
 
+/* Somebody sits there and said nothing of what to do. */
+static int is_for_people(const host_options *o)
+{
+    return o->script == 0 && o->n_chunks == 0 && !o->version && isatty(STDIN_FILENO);
+}
+
 static int explore(host_options *o)
 {
     const char *script = o->script != 0 ? o->argv[o->script] : NULL;
-    if (script == NULL ? o->n_chunks == 0 : strcmp(script, "-") == 0)
+    if (o->interactive || (script == NULL ? o->n_chunks == 0 : strcmp(script, "-") == 0))
         return host_usage("--explore needs a script that can be read more than once", NULL);
     return host_explore(o, run_state);
 }
@@ -369,6 +428,8 @@ int main(int argc, char **argv)
         /* libuv makes four threads unless told: four slow queries of SQLite, and no name is looked
          * up any more. They are made at the first blocking work, not before. */
         setenv("UV_THREADPOOL_SIZE", THREADS, 0);
+        if (is_for_people(&o))
+            o.interactive = 1;
         if (o.version)
             printf("weir %s (%s, libuv %s)\n", WEIR_VERSION, LUA_RELEASE, weir_loop_backend());
         o.code = o.explore > 0 ? explore(&o) : run_state(&o);

@@ -12,6 +12,7 @@ static const char help[] =
     "\n"
     "  -e CODE         run CODE (may be repeated; before the script)\n"
     "  -l NAME         require NAME into a global (may be repeated)\n"
+    "  -i              a prompt, after what else there is; also without a script, at a terminal\n"
     "  --timeout S     cancel everything after S seconds; exit code 124\n"
     "  --virtual-time  time stands still while anything can run, and jumps when nothing can\n"
     "  --seed N        on virtual time, in an order (and with a chance) drawn from N\n"
@@ -118,7 +119,9 @@ int host_options_parse(host_options *o)
             fputs(help, stdout);
             return 0;
         }
-        if (strcmp(word, "-v") == 0 || strcmp(word, "--version") == 0) {
+        if (strcmp(word, "-i") == 0) {
+            o->interactive = 1;
+        } else if (strcmp(word, "-v") == 0 || strcmp(word, "--version") == 0) {
             o->version = 1;
         } else if (strcmp(word, "--virtual-time") == 0) {
             o->is_virtual = 1;
@@ -137,6 +140,10 @@ int host_options_parse(host_options *o)
             if (rc <= 0)
                 return 0;
         }
+    }
+    if (o->interactive && o->is_virtual) {
+        o->code = host_usage("-i needs real time", NULL);
+        return 0;
     }
     if (i < o->argc)
         o->script = i;

@@ -14,11 +14,17 @@
 
 #include "signals.h"
 
+/* Interrupts in a row that a script which never waits survives at the prompt. */
+enum { UNSEEN = 3 };
+
 static const int watched[] = {SIGINT, SIGTERM, SIGALRM};
 enum { N_WATCHED = sizeof watched / sizeof *watched };
 
 /* A process has one set of signal dispositions: this is the one state that cannot be elsewhere. */
-static volatile sig_atomic_t cause; /* see host_signals_cause */
+static volatile sig_atomic_t cause;  /* see host_signals_cause */
+static volatile sig_atomic_t unseen; /* interrupts that the loop has not come to deliver */
+static host_interrupt_fn interrupt;  /* takes SIGINT instead of the cancel, or NULL */
+static void *interrupt_data;
 static struct sigaction below[N_WATCHED];
 static weir_signal *signals[N_WATCHED];
 
@@ -36,8 +42,25 @@ static void nothing(int signum)
     (void)signum;
 }
 
+static void pass_on(int signum)
+{
+    for (int i = 0; i < N_WATCHED; i++)
+        if (watched[i] == signum && below[i].sa_handler != SIG_DFL &&
+            below[i].sa_handler != SIG_IGN)
+            below[i].sa_handler(signum);
+}
+
 static void handle(int signum)
 {
+    if (signum == SIGINT && interrupt != NULL && cause == 0) {
+        /* At the prompt an interrupt ends what runs, not the program; unless nobody sees it. */
+        if (++unseen == UNSEEN)
+            cause = SIGINT;
+        else {
+            pass_on(signum);
+            return;
+        }
+    }
     /* The second signal, or the end of the grace; but the first signal after a timeout is a first.
      */
     if (cause > 0 || (cause != 0 && signum == SIGALRM)) {
@@ -48,16 +71,18 @@ static void handle(int signum)
     }
     cause = signum == SIGALRM ? -1 : signum;
     alarm_after(HOST_GRACE);
-    for (int i = 0; i < N_WATCHED; i++)
-        if (watched[i] == signum && below[i].sa_handler != SIG_DFL &&
-            below[i].sa_handler != SIG_IGN)
-            below[i].sa_handler(signum);
+    pass_on(signum);
 }
 
 static void deliver(weir_signal *s, int signum, void *data)
 {
     weir_runtime *rt = data;
     (void)s;
+    unseen = 0;
+    if (signum == SIGINT && interrupt != NULL && cause == 0) {
+        interrupt(interrupt_data);
+        return;
+    }
     weir_scope_cancel(rt, weir_root(rt),
                       (weir_reason){signum == SIGINT    ? "SIGINT"
                                     : signum == SIGTERM ? "SIGTERM"
@@ -95,6 +120,12 @@ void host_signals_stop(void)
         weir_signal_free(signals[i]);
         signals[i] = NULL;
     }
+}
+
+void host_signals_set_interrupt(host_interrupt_fn fn, void *data)
+{
+    interrupt = fn;
+    interrupt_data = data;
 }
 
 int host_signals_cause(void)

@@ -14,6 +14,11 @@ int host_signals_start(weir_runtime *rt, double timeout);
 /* Stop watching; the runtime can be freed. */
 void host_signals_stop(void);
 
+/* From now on SIGINT calls `fn` from the loop, outside tasks, and cancels nothing; NULL: as before.
+ * Three in a row that the loop does not come to see end the process. */
+typedef void (*host_interrupt_fn)(void *data);
+void host_signals_set_interrupt(host_interrupt_fn fn, void *data);
+
 /* What asked the program to stop: a signal's number, -1 for the timeout, 0 for nothing. */
 int host_signals_cause(void);
 

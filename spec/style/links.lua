@@ -84,7 +84,9 @@ end
 -- --- names of the library -----------------------------------------------------------------------
 -- weir.h is a file, weir.spec a module of a test, the rest are names under which values show themselves.
 local shown = {}
-for name in ("core api error permit lease flight reservation scope simulator task h spec"):gmatch("%S+") do shown[name] = true end
+for name in ("core api error permit lease flight reservation scope simulator task h spec edit"):gmatch("%S+") do
+  shown[name] = true
+end
 
 local function is_known(name)
   return weir[name] ~= nil or shown[name]
