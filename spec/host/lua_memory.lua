@@ -78,6 +78,43 @@ local programs = {
     t:cancel {}
     t:pawait()
   end,
+  cache = function()
+    local cache = weir.cache { ttl = 1, stale = 10, negative_ttl = 5, max = 3 }
+    local function load(key)
+      weir.sleep(1)
+      if key == "bad" then error {} end
+      return { key }, { tags = { "tag" } }
+    end
+    weir.settle {
+      function() return cache:get("a", load) end,
+      function() return cache:get("a", load) end,
+      function() return cache:get("bad", load) end,
+      function()
+        return cache:get_many({ "a", "b", "c" }, function(keys)
+          weir.sleep(1)
+          return keys
+        end)
+      end,
+    }
+    cache:set("d", {}, { tags = "other" })
+    weir.sleep(1)
+    cache:get("a", load)
+    cache:delete_tag("tag")
+    weir.sleep(2)
+    cache:clear()
+  end,
+  batch = function()
+    local batch = weir.batch(function(keys)
+      weir.sleep(1)
+      return { n = #keys, keys[1] }, { [2] = {} }
+    end, { max = 2 })
+    weir.settle {
+      function() return batch("a") end,
+      function() return batch("a") end,
+      function() return batch("b") end,
+      function() return batch:load_many { "c", "d", "e" } end,
+    }
+  end,
   deadlock = function()
     local sem = weir.semaphore(1)
     local permit <close> = sem:acquire()
