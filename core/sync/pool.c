@@ -430,14 +430,13 @@ static void leave_acquire(weir_runtime *rt, weir_waiter *w)
         weir__pool_changed(p);
 }
 
-/* Nobody has seen it: it is as good as it was, and was not used. Its timer may be one of before. */
+/* Nobody has seen it: it is as good as it was, and was not used. */
 static void refund_acquire(weir_runtime *rt, weir_waiter *w)
 {
     weir_lease *lease = w->object;
     weir_pool *p = lease->of;
-    weir_resource *r = end_lease(lease);
-    weir_timer_unset(rt, &r->timer);
-    weir__pool_hand(p, r, 0);
+    (void)rt;
+    weir__pool_hand(p, end_lease(lease), 0);
     weir__pool_changed(p);
 }
 

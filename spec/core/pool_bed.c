@@ -47,7 +47,7 @@ static void answer(pool_bed *b, weir_resource *r)
         if (b->fails || (r->aborted && !b->is_late_good))
             weir_pool_created(&b->p, r, -1, new_handle(b));
         else
-            weir_pool_created(&b->p, r, 0, 0);
+            weir_pool_created(&b->p, r, 0, b->is_confused ? new_handle(b) : 0);
         break;
     case WEIR_RESOURCE_CHECKING: {
         int is_sick = b->sick != 0;
@@ -88,6 +88,8 @@ static void begin(weir_pool *p, weir_resource *r, uint64_t ns)
     CHECK(r->of == p && r->data == NULL && !r->aborted);
     b->most = pool_bed_total(b) > b->most ? pool_bed_total(b) : b->most;
     if (ns == 0) {
+        if (b->inside != NULL)
+            b->inside(b, r);
         answer(b, r);
         return;
     }
@@ -97,6 +99,8 @@ static void begin(weir_pool *p, weir_resource *r, uint64_t ns)
     weir_timer_init(&j->timer, due);
     weir_timer_set(b->rt, &j->timer, weir_after(b->rt, ns));
     r->data = j;
+    if (b->inside != NULL)
+        b->inside(b, r); /* may abort it */
 }
 
 static void create(weir_pool *p, weir_resource *r)
@@ -128,9 +132,10 @@ static void abort_job(weir_pool *p, weir_resource *r)
 {
     pool_bed *b = bed_of(p);
     job *j = r->data;
-    assert_non_null(j);
     CHECK(r->aborted);
     b->aborts++;
+    if (j == NULL) /* from inside its own call: the answer is about to come */
+        return;
     if (b->abort_ns == 0)
         weir_timer_unset(b->rt, &j->timer), answer_job(j);
     else

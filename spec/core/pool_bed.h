@@ -34,7 +34,10 @@ typedef struct pool_bed {
     uint64_t abort_ns; /* from the abort to the answer */
     int fails;         /* creates answer -1, with a failure of their own */
     int is_late_good;  /* an aborted create succeeds all the same */
+    int is_confused;   /* a create that succeeds gives a failure too */
     int sick;          /* checks that fail from now on; -1: all */
+    void (*inside)(struct pool_bed *b,
+                   weir_resource *r); /* called by each operation first; or NULL */
     unsigned creates, checks, destroys, aborts;
     unsigned most;   /* resources at once */
     unsigned handle; /* the last one made */

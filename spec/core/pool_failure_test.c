@@ -85,6 +85,21 @@ static void a_failure_that_cannot_be_shared_is_the_waiters(void **state)
     pool_bed_free(b);
 }
 
+/* Whatever is given to the pool is its own. */
+static void a_failure_beside_a_success_is_dropped(void **state)
+{
+    weir_pool_options o = options(1, 1);
+    pool_bed *b = pool_bed_new();
+    (void)state;
+    b->is_confused = 1;
+    pool_bed_open(b, &o);
+    pool_bed_run(b, 0);
+    CHECK_INT(b->p.n_idle, 1);
+    CHECK_INT(b->handle, 1);
+    CHECK_INT(b->n_out, 0);
+    pool_bed_free(b);
+}
+
 static void after_failures_in_a_row_it_is_open_until_a_probe_succeeds(void **state)
 {
     weir_pool_options o = options(0, 8);
@@ -294,6 +309,7 @@ int main(void)
         cmocka_unit_test(min_comes_back_after_any_burst_of_failures),
         cmocka_unit_test(a_failed_create_fails_the_head_and_the_next_gets_a_dial),
         cmocka_unit_test(a_failure_that_cannot_be_shared_is_the_waiters),
+        cmocka_unit_test(a_failure_beside_a_success_is_dropped),
         cmocka_unit_test(after_failures_in_a_row_it_is_open_until_a_probe_succeeds),
         cmocka_unit_test(what_is_idle_or_comes_back_is_lent_while_open),
         cmocka_unit_test(a_failed_growth_fails_nobody_while_leases_come_back),

@@ -430,7 +430,6 @@ int pool_model_give_up(bed *b, int i, weir_status status)
         pool_model_go(b);
     } else if (w->status == WEIR_GRANTED && status == WEIR_CANCELED && i < SLOTS) {
         w->status = WEIR_CANCELED;
-        b->resource[w->resource].due = WEIR_FOREVER;
         hand(b, w->resource, 0);
         pool_model_go(b);
         return 1;

@@ -206,8 +206,11 @@ static void a_full_queue_and_a_busy_pool_refuse(void **state)
     o.max_waiting = 0;
     b = pool_bed_with(&o, 0);
     pool_bed_run(b, 0);
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; i < 2; i++)
         CHECK_OK(pool_bed_take(b, i));
+    pool_bed_acquire(b, 2, WEIR_FOREVER); /* a queue of nobody is not needed */
+    CHECK_INT(pool_bed_status(b, 2), WEIR_GRANTED);
+    pool_bed_run(b, 0);
     CHECK_ERR(pool_bed_take(b, 3), WEIR_EOVERLOAD);
     weir_waiter_init(&w, b->w[0].wait.run);
     CHECK_ERR(weir_pool_acquire(&b->p, NULL, &w, WEIR_FOREVER, 0, &lease), WEIR_EOVERLOAD);

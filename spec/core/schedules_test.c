@@ -205,7 +205,7 @@ static void random_programs_with_bypass_and_priority(void **state)
 static void random_programs_with_a_pool(void **state)
 {
     (void)state;
-    random_programs(33, check_scaled(400000), 0, program_random_pool);
+    random_programs(33, check_scaled(150000), 0, program_random_pool);
 }
 
 int main(void)
