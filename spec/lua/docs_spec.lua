@@ -3,7 +3,7 @@
 -- By the word after the three backticks:
 --   lua        run in a task, on virtual time; `--> text` is what is printed, in that order, blanks
 --              counted as one
---   lua real   the same in real time: sockets, files
+--   lua real   the same in real time: sockets, files; DATABASE_URL is that of a PostgreSQL started for it
 --   lua module a file for the other blocks of the page, named by its first line; likewise
 --   c module   a module that is compiled
 --   c          a program over libweir that must end well
@@ -11,6 +11,9 @@
 -- Blocks without such a word are only shown.
 
 local helper = require "support.helper"
+local postgres = require "support.postgres"
+
+local database_url -- while there is a server
 
 local function quote(text)
   return "'" .. text:gsub("'", [['\'']]) .. "'"
@@ -53,6 +56,9 @@ end
 local function run(block, in_time)
   local got = {}
   local env = setmetatable({
+    os = setmetatable({
+      getenv = function(name) return name == "DATABASE_URL" and database_url or os.getenv(name) end,
+    }, { __index = os }),
     print = function(...)
       local words = table.pack(...)
       for i = 1, words.n do words[i] = tostring(words[i]) end
@@ -134,10 +140,17 @@ local check = {
   c = compile,
 }
 
+local function needs_postgres(block)
+  return block.word ~= "" and block.text:find('require "weir.postgres"', 1, true)
+end
+
 -- Why a block cannot run in this build, or nil.
 local function missing(block)
   if block.word == "c" and os.getenv("WEIR_KIND") == "asan" then
     return "programs over a libweir that the sanitizers watch"
+  end
+  if needs_postgres(block) and not (postgres.found and pcall(require, "weir.postgres")) then
+    return "needs libpq's module and PostgreSQL"
   end
   if block.text:find('require "weir.http"', 1, true) then
     for _, name in ipairs { "weir.http.curl", "weir.http.microhttpd" } do
@@ -153,8 +166,14 @@ end
 for page in assert(io.popen("LC_ALL=C ls docs/*.md")):lines() do
   local list = blocks(page)
   describe(page, function()
-    local folder, path, cpath
+    local folder, path, cpath, server
     setup(function()
+      for _, block in ipairs(list) do
+        if not server and needs_postgres(block) and not missing(block) then
+          server = postgres.start()
+          database_url = server:url()
+        end
+      end
       folder = os.tmpname()
       os.remove(folder)
       assert(os.execute("mkdir " .. quote(folder)))
@@ -166,6 +185,8 @@ for page in assert(io.popen("LC_ALL=C ls docs/*.md")):lines() do
       end
     end)
     teardown(function()
+      if server then server:stop() end
+      database_url = nil
       package.path, package.cpath = path, cpath
       os.execute("rm -r " .. quote(folder))
     end)

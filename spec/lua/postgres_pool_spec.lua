@@ -80,7 +80,7 @@ describe("weir.postgres.pool #real", function()
       for _ in db:rows("select generate_series(1, 1000000)") do error("leave", 0) end
     end)
     assert.equal(pid, pool:with(function(db) return db.pid end))
-  end))
+  end, { check_timeout = 60, acquire_timeout = 60 }))
 
   it("keeps prepared statements of a connection, and can have it forget all", function()
     with(function(pool)
