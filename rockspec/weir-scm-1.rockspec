@@ -126,5 +126,7 @@ build = {
     ["weir.repl"] = "bindings/weir/repl.lua",
     ["weir.sqlite"] = "bindings/weir/sqlite.lua",
     ["weir.test"] = "bindings/weir/test.lua",
+    ["weir.tool.build"] = "bindings/weir/tool/build.lua",
+    ["weir.tool.new"] = "bindings/weir/tool/new.lua",
   },
 }

@@ -11,8 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "app.h"
 #include "context.h"
 #include "embedded.h"
 #include "explore.h"
@@ -69,15 +71,10 @@ static void preload(lua_State *L)
 /* The connectors lie beside the binary: lua/ in the build tree, ../lib/lua/5.4 installed. */
 static void add_cpath(lua_State *L)
 {
-    char path[4096];
-    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
-    if (n <= 0)
+    char path[HOST_PATH];
+    if (!host_self(path, sizeof path))
         return;
-    path[n] = '\0';
-    char *slash = strrchr(path, '/');
-    if (slash == NULL)
-        return;
-    *slash = '\0';
+    *strrchr(path, '/') = '\0';
     lua_getglobal(L, "package");
     lua_getfield(L, -1, "cpath");
     lua_pushfstring(L, "%s/lua/?.so;%s/../%s/lua/5.4/?.so;%s", path, path, WEIR_LIBDIR,
@@ -107,7 +104,7 @@ static int os_exit(lua_State *L)
 
 static void set_arg(lua_State *L, const host_options *o)
 {
-    int script = o->script != 0 ? o->script : o->argc;
+    int script = o->app != NULL ? 0 : o->script != 0 ? o->script : o->argc;
     lua_createtable(L, o->argc - script, script + 1);
     for (int i = 0; i < o->argc; i++) {
         lua_pushstring(L, o->argv[i]);
@@ -128,9 +125,45 @@ static int require_global(lua_State *L)
     return 0;
 }
 
+static const char run_busted[] = "local run = require 'busted.runner'\n"
+                                 "table.insert(arg, 1, '--ignore-lua')\n" /* this is it */
+                                 "run { standalone = false }\n"
+                                 "return\n"; /* no tail call: the runner looks who called it */
+static const char run_tool[] = "local self = ...\n"
+                               "return function(...)\n"
+                               "  os.exit(require('weir.tool.' .. arg[0]).main({ ... }, self))\n"
+                               "end\n";
+
+/* `weir busted`, `weir new` and `weir build`, where there is no script of that name. 1 if `word` is
+ * one of them, whose function is pushed. */
+static int load_command(lua_State *L, const char *word)
+{
+    char self[HOST_PATH];
+    int is_busted = strcmp(word, "busted") == 0;
+    if (!is_busted && strcmp(word, "new") != 0 && strcmp(word, "build") != 0)
+        return 0;
+    struct stat st;
+    if (stat(word, &st) == 0 && S_ISREG(st.st_mode)) /* a folder of that name is no script */
+        return 0;
+    const char *text = is_busted ? run_busted : run_tool;
+    if (luaL_loadbufferx(L, text, strlen(text), is_busted ? "=busted" : "=weir", "t") != LUA_OK)
+        lua_error(L);
+    if (!is_busted) {
+        lua_pushstring(L, host_self(self, sizeof self) ? self : "");
+        lua_call(L, 1, 1);
+    }
+    return 1;
+}
+
 /* Push the functions of the program; 0 or an exit code after a message. */
 static int load_program(lua_State *L, const host_options *o)
 {
+    if (o->app != NULL) {
+        if (luaL_loadbufferx(L, o->app, o->app_size, "=(application)", "t") == LUA_OK)
+            return 0;
+        fprintf(stderr, "weir: %s\n", lua_tostring(L, -1));
+        return EXIT_SCRIPT;
+    }
     for (int i = 0; i < o->n_chunks; i++) {
         const char *option = o->argv[o->chunks[i]], *text = o->argv[o->chunks[i] + 1];
         if (option[1] == 'l') {
@@ -146,16 +179,8 @@ static int load_program(lua_State *L, const host_options *o)
         script = "-";
     if (script == NULL)
         return 0;
-    if (strcmp(script, "busted") == 0 && access(script, R_OK) != 0) {
-        /* A call, not a tail call: the runner looks at the function that called it. */
-        static const char runner[] = "local run = require 'busted.runner'\n"
-                                     "table.insert(arg, 1, '--ignore-lua')\n" /* this is it */
-                                     "run { standalone = false }\n"
-                                     "return\n";
-        return luaL_loadbufferx(L, runner, sizeof runner - 1, "=busted", "t") == LUA_OK
-                   ? 0
-                   : EXIT_SCRIPT;
-    }
+    if (load_command(L, script))
+        return 0;
     const char *file = strcmp(script, "-") == 0 ? NULL : script;
     int rc = luaL_loadfile(L, file);
     if (rc != LUA_OK) {
@@ -424,16 +449,18 @@ int main(int argc, char **argv)
         fputs("weir: not enough memory\n", stderr);
         return EXIT_SCRIPT;
     }
-    if (host_options_parse(&o)) {
+    o.app = host_app(&o.app_size);
+    if (o.app != NULL || host_options_parse(&o)) {
         /* libuv makes four threads unless told: four slow queries of SQLite, and no name is looked
          * up any more. They are made at the first blocking work, not before. */
         setenv("UV_THREADPOOL_SIZE", THREADS, 0);
-        if (is_for_people(&o))
+        if (o.app == NULL && is_for_people(&o))
             o.interactive = 1;
         if (o.version)
             printf("weir %s (%s, libuv %s)\n", WEIR_VERSION, LUA_RELEASE, weir_loop_backend());
         o.code = o.explore > 0 ? explore(&o) : run_state(&o);
     }
+    free(o.app);
     free(o.chunks);
     return o.code;
 }

@@ -25,6 +25,8 @@ static const char help[] =
     "  --              end of options\n"
     "\n"
     "weir busted [args] runs busted specs inside the runtime: their bodies may wait.\n"
+    "weir new NAME makes a small project to begin with.\n"
+    "weir build SCRIPT [-o FILE] makes one executable of a script and its Lua modules.\n"
     "\n"
     "The first SIGINT or SIGTERM cancels all tasks and leaves them 5 seconds to clean up;\n"
     "the second ends the program at once.\n"

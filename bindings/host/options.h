@@ -1,6 +1,7 @@
 /* host/options.h - the command line of the `weir` program. */
 #ifndef WEIR_HOST_OPTIONS_H
 #define WEIR_HOST_OPTIONS_H
+#include <stddef.h>
 #include <stdint.h>
 
 enum { EXIT_SCRIPT = 1, EXIT_USAGE = 2, EXIT_DEADLOCK = 3, EXIT_TIMEOUT = 124 };
@@ -17,6 +18,8 @@ typedef struct host_options {
     int has_seed;    /* order is drawn from it, not first come, first served */
     int is_virtual;  /* --virtual-time, or what implies it */
     int interactive; /* -i */
+    char *app;       /* the chunk that was built in, and then there are no options; owned by main */
+    size_t app_size;
     int stats, version;
     int code; /* to exit with */
 } host_options;

@@ -1,0 +1,66 @@
+/* host/app.c - a script that was built into a copy of the program (weir.tool.build).
+ *
+ * Such a file ends in a Lua chunk, its length (8 bytes, little-endian) and a mark. A file that ends
+ * otherwise, or cannot be read, is weir itself.
+ */
+#include "app.h"
+
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MARK "\033weirapp"
+enum { MARK_SIZE = sizeof MARK - 1, TAIL = MARK_SIZE + 8 };
+
+int host_self(char *path, size_t size)
+{
+    ssize_t n = readlink("/proc/self/exe", path, size - 1);
+    if (n <= 0)
+        return 0;
+    path[n] = '\0';
+    return strchr(path, '/') != NULL;
+}
+
+static uint64_t little_endian(const unsigned char *p)
+{
+    uint64_t n = 0;
+    for (int i = 7; i >= 0; i--)
+        n = n << 8 | p[i];
+    return n;
+}
+
+static int read_all(int fd, char *to, size_t size)
+{
+    while (size > 0) {
+        ssize_t n = read(fd, to, size);
+        if (n <= 0)
+            return 0;
+        to += n;
+        size -= (size_t)n;
+    }
+    return 1;
+}
+
+char *host_app(size_t *size)
+{
+    unsigned char tail[TAIL];
+    char *chunk = NULL;
+    int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return NULL;
+    off_t end = lseek(fd, -TAIL, SEEK_END);
+    if (end > 0 && read_all(fd, (char *)tail, TAIL) && memcmp(tail + 8, MARK, MARK_SIZE) == 0 &&
+        little_endian(tail) <= (uint64_t)end) {
+        *size = (size_t)little_endian(tail);
+        chunk = malloc(*size + 1);
+        if (chunk != NULL &&
+            (lseek(fd, end - (off_t)*size, SEEK_SET) < 0 || !read_all(fd, chunk, *size))) {
+            free(chunk);
+            chunk = NULL;
+        }
+    }
+    close(fd);
+    return chunk;
+}
