@@ -206,19 +206,30 @@ static void more_waiters_than_allowed_are_told(void **state)
 /* --- clears ------------------------------------------------------------------------------------
  */
 
+/* k00001 and on, with values from `value` on; without a look at the whole cache each time. */
+static void fill(intptr_t value, int n)
+{
+    for (int i = 1; i <= n; i++) {
+        char key[16];
+        sprintf(key, "k%05d", i);
+        CHECK_OK(weir_cache_set(bed.c, key, 6, give(value++), 10, 100));
+    }
+    CHECK_INT(weir_cache_validate(bed.c), 0);
+}
+
 static void a_large_clear_is_done_at_once_and_freed_in_slices(void **state)
 {
     enum { N = 4000 };
     weir_cache_options o = plain;
-    char key[16];
     uint64_t turns = 0;
     (void)state;
     o.max_bytes = N * weir__entry_cost(6, 10);
     open_bed(&o);
-    for (int i = 1; i < N; i++) {
+    fill(1, N - 1);
+    for (int i = 1; i < N; i += 2) {
+        char key[16];
         sprintf(key, "k%05d", i);
-        set(key, i, 100);
-        CHECK_OK(i % 2 == 0 ? 0 : tag(key, i % 4 == 1 ? "t" : "u"));
+        CHECK_OK(weir_cache_tag(bed.c, key, 6, i % 4 == 1 ? "t" : "u", 1));
     }
     int before = bed.n_alive;
     weir_cache_clear(bed.c);
@@ -247,13 +258,9 @@ static void a_large_clear_is_done_at_once_and_freed_in_slices(void **state)
 static void insertions_free_what_a_clear_left(void **state)
 {
     enum { N = 2000 };
-    char key[16];
     (void)state;
     open_bed(&plain);
-    for (int i = 1; i <= N; i++) {
-        sprintf(key, "k%05d", i);
-        set(key, i, 100);
-    }
+    fill(1, N);
     weir_cache_clear(bed.c);
     for (int i = 1; i <= N; i++)
         set("k", N + i % 2 + 1, 100);

@@ -544,7 +544,7 @@ static void random_options(plan *pl, check_random *r)
 static void random_sequences_match_the_model(void **state)
 {
     check_random r = {check_seed(220)};
-    uint32_t sequences = check_scaled(60000);
+    uint32_t sequences = check_scaled(40000);
     plan pl = {0};
     op ops[OPS];
     (void)state;
