@@ -26,6 +26,8 @@ for name in assert(io.popen(command)):lines() do
   for folder in path:gmatch("()/") do there[path:sub(1, folder)] = true end
 end
 
+there["spec/work_spec.lua"] = true -- in the folder that `weir new` makes
+
 -- `path` seen from `folder`, or from the top.
 local function exists(path, folder)
   path = (folder or "") .. path
@@ -84,7 +86,7 @@ end
 -- --- names of the library -----------------------------------------------------------------------
 -- weir.h is a file, weir.spec a module of a test, the rest are names under which values show themselves.
 local shown = {}
-for name in ("core api error permit lease flight reservation scope simulator task h spec edit"):gmatch("%S+") do
+for name in ("core api error permit lease flight reservation scope simulator task h spec edit tool"):gmatch("%S+") do
   shown[name] = true
 end
 
