@@ -33,12 +33,11 @@ static void end(weir_pg *c, int may_ask)
         return;
     if (may_ask && c->state == PG_BUSY && k == NULL)
         weir__pg_cancel_and_forget(c);
-    weir__pg_cancel_detach(c);
+    weir__pg_cancel_end(c);
     weir__pg_dial_free(c);
     weir__pg_close_poll(c);
     weir__pg_clear(c);
     weir__pg_clear_fault(c);
-    c->api->timer_unset(c->rt, &c->grace);
     PQfinish(c->pg);
     c->pg = NULL;
     c->state = PG_CLOSED;

@@ -103,6 +103,8 @@ struct weir_pg {
     weir_pg_dial *dial;     /* while DIALLING */
     weir_pg_cancel *cancel; /* the cancel request under way, or NULL */
     weir_timer grace;       /* RECOVERING ends by then */
+    weir_timer again;       /* when the next cancel request is due */
+    uint64_t pause;         /* ns before that */
     uint64_t grace_time;    /* ns */
     PGresult *result;       /* the first that came, not an error */
     PGresult *error;        /* the first error */
@@ -173,8 +175,8 @@ void weir__pg_abandon(weir_pg *c);
 void weir__pg_recover(weir_pg *c);
 /* Ask the server to stop what runs, and look no more after it: the connection goes. */
 void weir__pg_cancel_and_forget(weir_pg *c);
-/* Its cancel request is nothing to `c` any more. */
-void weir__pg_cancel_detach(weir_pg *c);
+/* RECOVERING no more: its cancel request and timers are nothing to `c`. */
+void weir__pg_cancel_end(weir_pg *c);
 void weir__pg_cancel_init(weir_pg *c);
 /* Push (and keep in the registry) the house of the state. [-0, +0, m] */
 weir_pg_house *weir__pg_house(lua_State *L);

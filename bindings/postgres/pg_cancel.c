@@ -5,6 +5,9 @@
  * of them from who looks up names. A request that waits for its turn when the connection goes is
  * dropped; one that runs is left to itself.
  *
+ * A request that comes before the server has begun with the command is ignored there: so it is made
+ * again, after pauses that double, until the results are read or the grace is over.
+ *
  * The connection is READY again when the results are read and the request is over: the server
  * signals before it lets go of the request's connection, so no cancel can hit a later command.
  */
@@ -12,6 +15,7 @@
 #include <string.h>
 
 #define AT_ONCE 2
+#define FIRST_PAUSE (WEIR_SECOND / 20)
 
 struct weir_pg_cancel {
     weir_link link; /* in the house's queue until it runs */
@@ -57,9 +61,13 @@ static void done(void *data, int status)
         return;
     }
     begin_next(house);
-    if (c != NULL) {
-        weir__pg_recover(c);
-        weir__pg_watch(c);
+    if (c == NULL)
+        return;
+    weir__pg_recover(c);
+    weir__pg_watch(c);
+    if (c->state == PG_RECOVERING) { /* it came too soon, or the results are long */
+        c->api->timer_set(c->rt, &c->again, c->api->after(c->rt, c->pause));
+        c->pause *= 2;
     }
 }
 
@@ -106,9 +114,11 @@ void weir__pg_cancel_and_forget(weir_pg *c)
         request(c, 0);
 }
 
-void weir__pg_cancel_detach(weir_pg *c)
+void weir__pg_cancel_end(weir_pg *c)
 {
     weir_pg_cancel *k = c->cancel;
+    c->api->timer_unset(c->rt, &c->grace);
+    c->api->timer_unset(c->rt, &c->again);
     if (k == NULL)
         return;
     k->owner = NULL;
@@ -173,7 +183,7 @@ void weir__pg_recover(weir_pg *c)
         ;
     if (c->state != PG_RECOVERING || !c->is_drained || c->cancel != NULL)
         return;
-    c->api->timer_unset(c->rt, &c->grace);
+    weir__pg_cancel_end(c);
     c->state = PG_READY;
     c->mode = MODE_RESULT;
     weir__pg_wake(c, WEIR_GRANTED);
@@ -206,8 +216,16 @@ void weir__pg_abandon(weir_pg *c)
         weir__pg_lose(c, "not enough memory to cancel a command");
         return;
     }
+    c->pause = FIRST_PAUSE;
     c->api->timer_set(c->rt, &c->grace, c->api->after(c->rt, c->grace_time));
     weir__pg_watch(c);
+}
+
+static void ask_again(weir_runtime *rt, weir_timer *timer)
+{
+    weir_pg *c = weir_container(timer, weir_pg, again);
+    (void)rt;
+    request(c, 1); /* without memory for it the grace goes on */
 }
 
 static void grace_is_over(weir_runtime *rt, weir_timer *timer)
@@ -220,6 +238,7 @@ static void grace_is_over(weir_runtime *rt, weir_timer *timer)
 void weir__pg_cancel_init(weir_pg *c)
 {
     c->api->timer_init(&c->grace, grace_is_over);
+    c->api->timer_init(&c->again, ask_again);
 }
 
 weir_pg_house *weir__pg_house(lua_State *L)

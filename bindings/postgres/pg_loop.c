@@ -82,10 +82,9 @@ void weir__pg_lose(weir_pg *c, const char *text)
         weir__pg_set_fault(c, "network", NULL, text);
     else
         find_reason(c);
-    weir__pg_cancel_detach(c);
+    weir__pg_cancel_end(c);
     weir__pg_close_poll(c);
     weir__pg_clear(c);
-    c->api->timer_unset(c->rt, &c->grace);
     PQfinish(c->pg);
     c->pg = NULL;
     c->state = PG_LOST;

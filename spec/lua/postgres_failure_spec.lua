@@ -59,6 +59,17 @@ describe("weir.postgres failure #real", function()
       end
     end))
 
+    it("is ended also when a request comes before the server has begun with it", with(function(db, watcher, server)
+      local pid = db.pid
+      server:pause(pid) -- as a busy machine would
+      local ok, err = pcall(db.query, db, { sql = "select pg_sleep(30)", timeout = 0.02 })
+      assert.same({ false, "timeout" }, { ok, weir.kind(err) })
+      weir.sleep(0.03) -- the request is there
+      server:resume(pid)
+      assert.equal(1, db:value("select 1"))
+      assert.equal(0, client.running(watcher, "pg_sleep"))
+    end, { cancel_timeout = 20 }))
+
     it("closes the connection where the server does not end it", with(function(db, watcher, server)
       local pid = db.pid
       local task = weir.spawn(pcall, db.query, db, { sql = "select pg_sleep(10)", timeout = 0.05 })
