@@ -4,7 +4,7 @@
  * nothing may raise: so it becomes a job, and the pool's `turn` joins the ready queue. In its
  * turn each job becomes a task (a daemon of the root, in no scope of any caller) whose body is
  * the user's function. The outcome is kept while that task ends, and given to the core once it has.
- * An operation that could not begin (no memory, or the program ends) is answered as failed.
+ * An operation that could not begin for want of memory is answered as failed.
  * What create failed with is a reference to {error, traceback, number of handles of it}.
  */
 #include "lpool.h"
@@ -240,16 +240,6 @@ const lwork lpool_work = {conclude, ended};
 
 /* --- jobs become tasks ------------------------------------------------------------------- */
 
-/* The root takes no more tasks: the program ends. */
-static void keep_refusal(lua_State *L, lresource *lr)
-{
-    if (lr->op != LPOOL_CREATE)
-        return;
-    lerror_push_cancelled(L, "pool:create", weir_root(lr->of->ctx->rt));
-    lua_pushnil(L);
-    keep_failure(L, lr);
-}
-
 /* Protected. Arguments: resource, pool. Sets `task` if one was spawned. */
 static int start(lua_State *L)
 {
@@ -277,8 +267,6 @@ static int start(lua_State *L)
                          WEIR_SCOPE_DAEMON | WEIR_SCOPE_SHIELD, &job);
     if (rc != 0) {
         lr->rc = rc;
-        if (rc == WEIR_ECANCELED)
-            keep_refusal(L, lr);
         return 0;
     }
     ltask *t = lua_touserdata(L, -1);
