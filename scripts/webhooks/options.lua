@@ -35,11 +35,12 @@ fail without an attempt.
 The journal says before each attempt what is sent, and after it what came of it. Every record is
 handed to the system at once, so whatever ends this process, --resume delivers the rest and
 repeats only what was in flight. It is not forced to the disk: a machine that dies may lose the
-last records, and what they say is sent again.
+last records, and what they say is sent again. It is locked while it is used, and belongs to the
+SOURCE that it was begun with, which may grow meanwhile: with another one --resume wants to be told.
 
-Exit code: 0 all delivered, 1 some failed, now or before, or are left, 2 wrong usage or a file that cannot be
-read or written, 130 interrupted (what was in flight got
-4 s to finish; --resume goes on).]]
+Exit code: 0 all delivered, 1 some failed, now or before, or are left, 2 wrong usage, a file that
+cannot be read or written, or a SOURCE that was changed meanwhile, 130 interrupted (what was in
+flight got 4 s to finish; --resume goes on).]]
 
 local function build()
   local parser = argparse("webhooks.lua", description, epilog):usage_max_width(100)
