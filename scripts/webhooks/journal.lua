@@ -100,7 +100,7 @@ function journal.open(path, resume)
   if problem then
     return nil, problem
   end
-  local held, why = io.open(path, "ab") -- what is locked; closed before it was the only one open, it would unlock
+  local held, why = io.open(path, "ab") -- the only handle on it now, so the one that is locked
   if not held then
     return nil, why
   end

@@ -2,9 +2,9 @@
  *
  * A request is charged to every limit or to none (10 a second and 300 a minute). Those that
  * cannot be had yet stand in one queue, in order of arrival; nobody passes the head, `try`
- * included. When a request is due is worked out from the limits as they are, never stored: a
- * cancel or a new rate re-times all behind it, exactly. Waiters are charged when they are
- * granted, reservations at the time they are due.
+ * included. When a request is due is worked out from the limits as they are: a cancel or a new
+ * rate re-times all behind it, exactly. Waiters are charged when they are granted, reservations
+ * at the time they are due.
  * Invariant: every ticket is in one list; a head that waits is not due; the timer is set for
  * the head's due time exactly while somebody waits (a reservation alone keeps no loop alive).
  */
