@@ -2,7 +2,7 @@
  *
  *   query(connection, op, timeout, sql or handle, ...) -> rows, row or value; or BUSY
  *   exec(connection, op, timeout, sql, offset) -> affected; or BUSY, affected, offset
- *   prepare(connection, op, timeout, sql) -> handle
+ *   prepare(connection, op, timeout, sql) -> handle; or BUSY
  *
  * BUSY, a light userdata, is the answer where another connection has the lock and another try may
  * do better; when to try again is for Lua to decide. Rows come in batches, each made into Lua
@@ -264,6 +264,8 @@ static int prepared(lua_State *L, int status, lua_KContext ctx)
 
     if (weir__is_given_up(w))
         return weir__give_up(L, w);
+    if (c->op.may_retry)
+        return weir__push_busy(L);
     if (c->op.rc != SQLITE_OK || c->op.fault != FAULT_NONE) {
         weir__push_error(L, c);
         return weir__fail(L, w); /* the handle is garbage, and gives up its statement so */

@@ -75,13 +75,14 @@ local function persist(conn, op, timeout, start, attempt)
   end
 end
 
-local function query(conn, op, timeout, sql, ...)
+-- fn(handle, op, timeout, sql, ...): query, rows or prepare of the C half.
+local function try(conn, op, timeout, fn, sql, ...)
   local start <const> = core.now()
-  local result <const> = sqlite3.query(conn.handle, op, timeout, sql, ...)
+  local result <const> = fn(conn.handle, op, timeout, sql, ...)
   if result ~= BUSY then return result end
   local params <const> = table.pack(...)
   return persist(conn, op, timeout, start, function(left)
-    return sqlite3.query(conn.handle, op, left, sql, table.unpack(params, 1, params.n))
+    return fn(conn.handle, op, left, sql, table.unpack(params, 1, params.n))
   end)
 end
 
@@ -107,25 +108,21 @@ function driver.is_open(conn) return sqlite3.is_open(conn.handle) end
 
 function driver.in_transaction(conn) return sqlite3.in_transaction(conn.handle) end
 
-function driver.query(conn, want, timeout, sql, ...) return query(conn, want, timeout, sql, ...) end
+function driver.query(conn, want, timeout, sql, ...)
+  return try(conn, want, timeout, sqlite3.query, sql, ...)
+end
 
 function driver.exec(conn, timeout, sql) return exec(conn, "exec", timeout, sql) end
 
 function driver.rows(conn, timeout, sql, ...)
-  local start <const> = core.now()
-  local cursor <const> = sqlite3.rows(conn.handle, "rows", timeout, sql, ...)
-  if cursor ~= BUSY then return cursor end
-  local params <const> = table.pack(...)
-  return persist(conn, "rows", timeout, start, function(left)
-    return sqlite3.rows(conn.handle, "rows", left, sql, table.unpack(params, 1, params.n))
-  end)
+  return try(conn, "rows", timeout, sqlite3.rows, sql, ...)
 end
 
 function driver.next(cursor) return cursor:next() end
 
 function driver.finish(cursor) cursor:finish() end
 
-function driver.prepare(conn, timeout, sql) return sqlite3.prepare(conn.handle, "prepare", timeout, sql) end
+function driver.prepare(conn, timeout, sql) return try(conn, "prepare", timeout, sqlite3.prepare, sql) end
 
 function driver.release(_, handle) handle:close() end
 
@@ -268,7 +265,7 @@ end
 local function set_up(conn, o, file, left)
   local is_wal = false
   if o.wal and not o.readonly and file ~= "" then
-    local mode <const> = query(conn, "value", left(), "PRAGMA journal_mode = WAL")
+    local mode <const> = try(conn, "value", left(), sqlite3.query, "PRAGMA journal_mode = WAL")
     is_wal = mode == "wal"
     if not is_wal then
       error(core.error("query", OPEN, ("'%s' cannot have a write-ahead log, its journal stays '%s'; open it with "

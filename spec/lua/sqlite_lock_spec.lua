@@ -90,6 +90,28 @@ describe("weir.sqlite lock #real", function()
     assert.equal(1, task:await())
   end, { wal = false }))
 
+  it("held against everybody keeps who opens and who prepares waiting, too", real(function(folder)
+    local path = folder .. "/x.db"
+    local one <close> = sqlite.open { path = path, wal = false }
+    local two <close> = sqlite.open { path = path, wal = false }
+    one:exec "CREATE TABLE t (x)"
+    two:exec "BEGIN; CREATE TABLE u (x); ROLLBACK" -- the schema must be read again
+    local opening, preparing
+    one:transaction({ mode = "exclusive" }, function(tx)
+      insert(tx, 1)
+      opening = weir.spawn(sqlite.open, path)
+      preparing = weir.spawn(two.prepare, two, "SELECT 1 FROM t")
+      weir.sleep(0.02)
+      assert.equal("waiting", opening.status)
+      assert.equal("waiting", preparing.status)
+    end)
+    local statement <close> = preparing:await()
+    assert.equal(1, statement:value())
+    local three <close> = opening:await()
+    assert.equal("wal", three:value("PRAGMA journal_mode"))
+    assert.equal(1, count(three))
+  end))
+
   it("that does not come within busy_timeout is SQLITE_BUSY", with_two(function(one, two)
     one:transaction({ mode = "immediate" }, function(tx)
       insert(tx, 1)
