@@ -1,5 +1,6 @@
 -- batch_end_spec.lua - leaving a batch, closing and draining it, refusals, every cancel and every schedule.
 
+local core = require "weir.core"
 local helper = require "support.helper"
 local weir = require "weir"
 
@@ -115,6 +116,7 @@ describe("batch:drain", function()
     local tasks = start_all(batch, 3)
     local start = weir.now()
     local drained = weir.spawn(batch.drain, batch)
+    weir.spawn(function() helper.error("closed", batch, 3) end) -- which waits to be asked for
     weir.checkpoint()
     helper.error("closed", batch, 9)
     drained:await()
@@ -246,10 +248,11 @@ describe("whatever comes", function()
     assert.is_true(schedules > 5, schedules)
   end)
 
-  it("a coroutine that somebody closes leaves its group", helper.virtual(function()
-    for _, landed in ipairs { false, true } do
-      local calls, fn = recording(2)
-      local batch = weir.batch(fn)
+  it("a coroutine that somebody closes leaves its group, and nothing of it", helper.virtual(function()
+    local calls, fn = recording(2)
+    local batch = weir.batch(fn)
+    local function close(landed)
+      local stopped <const> = calls.stopped
       pcall(weir.scope, function()
         local co
         local t = weir.spawn(function()
@@ -261,10 +264,15 @@ describe("whatever comes", function()
         if not landed then t:cancel() end
         weir.sleep(5)
       end)
-      assert.equal(1, #calls)
-      assert.equal(landed and 0 or 1, calls.stopped)
+      assert.equal(stopped + (landed and 0 or 1), calls.stopped)
       assert.equal(0, batch.flying)
     end
+    close(false)
+    close(true)
+    local bytes = core.counters().bytes
+    close(false)
+    close(true)
+    assert.equal(bytes, core.counters().bytes)
   end))
 
   it("the end of the program ends its calls", function()

@@ -211,13 +211,23 @@ describe("cache:get_many", function()
     assert.equal(0, cache.loading)
   end))
 
-  it("is overload where too many wait, and leaves what it had joined", helper.virtual(function()
+  it("is overload where too many wait", helper.virtual(function()
     local cache = weir.cache { max_waiting = 1 }
     local t = weir.spawn(cache.get, cache, "a", function() weir.sleep(5) return 1 end)
     weir.sleep(1)
     helper.error("overload", cache.get_many, cache, { "a", "b" }, error)
-    t:cancel()
+    assert.equal(1, t:await())
+  end))
+
+  it("that fails before it waits has left what it had joined", helper.virtual(function()
+    local cache = weir.cache { negative_ttl = 100 }
+    pcall(cache.get, cache, "bad", function() error("remembered", 0) end)
+    local t = weir.spawn(cache.get, cache, "a", function() weir.sleep(5) return 1 end)
     weir.sleep(1)
+    local ok, err = pcall(cache.get_many, cache, { "a", "bad" }, error)
+    assert.is_false(ok)
+    assert.equal("remembered", err)
+    t:cancel()
     assert.equal(0, cache.loading)
   end))
 

@@ -104,7 +104,8 @@ describe("weir.cache", function()
   describe("keys", function()
     it("are strings, numbers and booleans, each a key of its own", helper.virtual(function()
       local cache = weir.cache()
-      local keys = { "1", 1, 1.5, "1.5", true, "true", false, "false", "", "\0", "a\0b", "a", "a\0", -1, 0,
+      local bits <const> = string.unpack("i8", string.pack("d", 1.5))
+      local keys = { "1", 1, 1.5, bits, "1.5", true, "true", false, "false", "", "\0", "a\0b", "a", "a\0", -1, 0,
         math.mininteger, math.maxinteger, math.huge, -math.huge, 2 ^ 53, "\0\0\0\0\0\0\0\0i", 1e300, ("x"):rep(10000) }
       for i, key in ipairs(keys) do cache:set(key, i) end
       assert.equal(#keys, cache.count)
@@ -173,6 +174,30 @@ describe("weir.cache", function()
     end
     caches[1]:clear()
     assert.equal(5000, caches[2]:delete_tag("all"))
+  end))
+
+  it("can be filled again after a clear", helper.virtual(function()
+    local cache = weir.cache()
+    for round = 1, 3 do
+      for i = 1, 256 do cache:set(i, { i + round }) end
+      for i = 1, 256 do assert.equal(i + round, cache:get(i, error)[1]) end
+      cache:clear()
+      cache:set("a", { round })
+      assert.equal(round, cache:get("a", error)[1])
+    end
+    assert.equal(1, cache.count)
+  end))
+
+  it("gives the places of what went in the quiet to others", helper.virtual(function()
+    local cache = weir.cache()
+    for round = 1, 3 do
+      for i = 1, 3000 do cache:set(i, "x" .. i, { tags = "all" }) end
+      assert.equal(3000, cache:delete_tag("all"))
+      weir.sleep(1)
+      for i = 1, 1500 do cache:set(-i, "y" .. i + round) end
+      weir.sleep(1)
+      for i = 1, 1500 do assert.equal("y" .. i + round, cache:get(-i, error)) end
+    end
   end))
 
   it("is collected with what it holds, a cycle included", helper.virtual(function()
@@ -278,6 +303,22 @@ describe("weir.cache", function()
       print(cache.count, cache)
     ]]
     assert.equal("true\t1\t1\nmisuse\n1\t2\ntrue\tfalse\t2\ttrue\n0\tweir.cache (0 entries, 0 bytes, 0 loading)\n", out)
+  end)
+
+  it("keeps nothing of a load that the end of a program cut off", function()
+    local out = helper.program [[
+      local weir = require "weir"
+      local cache = weir.cache { ttl = 0.001, stale = 100, negative_ttl = 100 }
+      weir.run(function()
+        cache:set("k", "old")
+        weir.sleep(0.002)
+        print(cache:get("k", function() weir.sleep(1000) end))
+        weir.checkpoint()
+      end)
+      weir.run(function() print(cache:get("k", function() return "new" end), cache.loading) end)
+      print(cache:stats().failures, cache:stats().last_error)
+    ]]
+    assert.equal("old\nold\t1\n0\tnil\n", out)
   end)
 
   it("says its name and state", helper.virtual(function()
