@@ -314,6 +314,36 @@ static void crowd_free(crowd *c)
     free(c);
 }
 
+/* The timeout of an object, which nobody asked for, ends the wait; but who waits for it is stuck.
+ */
+static void a_default_timeout_counts_for_nobody(void **state)
+{
+    (void)state;
+    for (int is_default = 0; is_default < 2; is_default++) {
+        crowd *c = crowd_new(2);
+        weir_semaphore s;
+        weir_permit *p;
+        weir_graph g;
+        CHECK_OK(weir_semaphore_init(c->rt, &s, 1, NULL));
+        CHECK_OK(weir_semaphore_try(&s, &c->t[0], 1, &p));
+        CHECK_OK(weir_semaphore_acquire(&s, &c->t[0], 1, free_wait(c, 0), 5, &p));
+        if (is_default)
+            c->t[0].wait.flags |= WEIR_WAITER_DEFAULT;
+        weir_task_join(c->rt, &c->t[0], free_wait(c, 1), 1, WEIR_FOREVER);
+        CHECK_INT(weir_graph_is_stuck(c->rt, &c->t[0], &g), is_default);
+        CHECK_INT(weir_graph_is_stuck(c->rt, &c->t[1], &g), is_default);
+        CHECK(!is_default || (g.n_cycle == 1 && g.cycle[0] == &c->t[0]));
+        c->t[0].resume = idle_body; /* it goes on, to a wait of another kind */
+        weir_simulator_advance(c->sim, 5);
+        weir_turn(c->rt);
+        CHECK_INT(s.stats.timeouts, 1);
+        CHECK(c->t[0].wait.status == WEIR_PENDING && c->t[0].wait.ops == &parked);
+        CHECK_INT(c->t[0].wait.flags, WEIR_WAITER_TASK); /* the next wait begins without it */
+        crowd_free(c);
+        weir_semaphore_fini(&s);
+    }
+}
+
 /* A permit without a task belongs to the host, who can always give it back. */
 static void a_holder_without_a_task_can_always_act(void **state)
 {
@@ -494,6 +524,7 @@ int main(void)
         cmocka_unit_test(a_deadline_of_a_scope_does_not_count),
         cmocka_unit_test(a_new_head_is_told_when_it_is_stuck),
         cmocka_unit_test(a_transfer_asks_too),
+        cmocka_unit_test(a_default_timeout_counts_for_nobody),
         cmocka_unit_test(a_holder_without_a_task_can_always_act),
         cmocka_unit_test(a_deadlock_of_others_is_found_and_named),
         cmocka_unit_test(a_chain_too_long_to_prove_is_no_deadlock),

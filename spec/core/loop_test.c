@@ -284,6 +284,82 @@ static void goes_on_for_what_a_late_callback_settled(void **state)
     mark_close(loop);
 }
 
+/* Set by a callback between two turns it is what the loop wakes up for: not the timer of an hour.
+ */
+typedef struct hush {
+    weir_quiet quiet;
+    uv_timer_t timer;
+    weir_runtime *rt;
+    mark *far;
+    int n;
+} hush;
+
+static void on_quiet(weir_runtime *rt, weir_quiet *quiet)
+{
+    hush *h = weir_container(quiet, hush, quiet);
+    h->n++;
+    weir_waiter_give_up(rt, &h->far->wait, WEIR_CANCELED);
+}
+
+static void on_hush_timer(uv_timer_t *timer)
+{
+    hush *h = timer->data;
+    weir_quiet_set(h->rt, &h->quiet);
+    uv_close((uv_handle_t *)timer, NULL);
+}
+
+static void on_hush_closed(uv_handle_t *handle)
+{
+    hush *h = handle->data;
+    weir_quiet_set(h->rt, &h->quiet); /* in the last phase of an iteration, after its turn */
+}
+
+static void wakes_for_quiet(void **state)
+{
+    weir_loop *loop = mark_open(NULL);
+    mark far;
+    hush h = {.rt = weir_loop_runtime(loop), .far = &far};
+    int stop = 0;
+    (void)state;
+    weir_quiet_init(&h.quiet, on_quiet);
+    mark_init(&far, NULL);
+    for (int how = 0; how < 3; how++) { /* before the loop runs, before its poll, after its turn */
+        weir_sleep_until(h.rt, &far.wait, weir_after(h.rt, HOUR));
+        CHECK_OK(uv_timer_init(weir_loop_uv(loop), &h.timer));
+        h.timer.data = &h;
+        if (how == 0)
+            weir_quiet_set(h.rt, &h.quiet);
+        if (how == 1)
+            CHECK_OK(uv_timer_start(&h.timer, on_hush_timer, 2, 0));
+        else
+            uv_close((uv_handle_t *)&h.timer, how == 2 ? on_hush_closed : NULL);
+        CHECK_INT(weir_loop_run(loop, &stop), 0);
+        CHECK_INT(h.n, how + 1);
+        CHECK_INT(far.wait.status, WEIR_CANCELED);
+    }
+    mark_close(loop);
+}
+
+/* A loop that the host runs does not end on it. */
+static void wakes_a_hosts_loop_for_quiet(void **state)
+{
+    uv_loop_t uv;
+    mark far;
+    (void)state;
+    CHECK_OK(uv_loop_init(&uv));
+    weir_loop *loop = mark_open(&uv);
+    hush h = {.rt = weir_loop_runtime(loop), .far = &far};
+    mark_init(&far, NULL);
+    weir_quiet_init(&h.quiet, on_quiet);
+    CHECK_OK(uv_timer_init(&uv, &h.timer));
+    h.timer.data = &h;
+    uv_close((uv_handle_t *)&h.timer, on_hush_closed);
+    CHECK_INT(uv_run(&uv, UV_RUN_DEFAULT), 0);
+    CHECK_INT(h.n, 1);
+    mark_close(loop);
+    CHECK_OK(uv_loop_close(&uv));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -300,6 +376,8 @@ int main(void)
         cmocka_unit_test(closes_what_others_left_on_its_own_loop),
         cmocka_unit_test(has_an_alarm_for_short_waits),
         cmocka_unit_test(goes_on_for_what_a_late_callback_settled),
+        cmocka_unit_test(wakes_for_quiet),
+        cmocka_unit_test(wakes_a_hosts_loop_for_quiet),
     };
     alarm(60);
     return CHECK_MAIN(tests);

@@ -234,8 +234,118 @@ static void chance_comes_from_the_env(void **state)
     bed_free(&b);
 }
 
-/* --- determinism --------------------------------------------------------------------------------
- */
+/* --- when all is quiet --------------------------------------------------------------- */
+
+typedef struct hush {
+    weir_quiet quiet;
+    struct hush *then;  /* set in its turn; itself to come again */
+    weir_waiter *wakes; /* made ready in its turn */
+    unsigned n;         /* how often it fired */
+    uint64_t at;        /* in which turn, the last time */
+} hush;
+
+static unsigned hushed; /* fired ones, in all */
+
+static void hush_fire(weir_runtime *rt, weir_quiet *quiet)
+{
+    hush *h = weir_container(quiet, hush, quiet);
+    CHECK(!weir_link_is_linked(&quiet->link));
+    CHECK_INT(weir_runtime_counters(rt)->ready, 0);
+    h->n++;
+    h->at = weir_runtime_counters(rt)->turns;
+    hushed++;
+    if (h->then != NULL)
+        weir_quiet_set(rt, &h->then->quiet);
+    if (h->wakes != NULL)
+        weir_waiter_enqueue(rt, h->wakes, &parked);
+}
+
+static hush hush_new(void)
+{
+    hush h = {.n = 0};
+    weir_quiet_init(&h.quiet, hush_fire);
+    return h;
+}
+
+static unsigned ran_when; /* hushed, when the last waiter ran */
+
+static void note_run(weir_runtime *rt, weir_waiter *w)
+{
+    (void)rt;
+    (void)w;
+    ran_when = hushed;
+}
+
+static void quiet_comes_when_nobody_is_ready(void **state)
+{
+    bed b = bed_new();
+    hush first = hush_new(), second = hush_new(), third = hush_new();
+    weir_waiter w, woken;
+    (void)state;
+    hushed = 0;
+    weir_waiter_init(&w, note_run);
+    weir_waiter_init(&woken, note_run);
+    weir_quiet_set(b.rt, &first.quiet);
+    weir_quiet_set(b.rt, &second.quiet);
+    weir_quiet_set(b.rt, &third.quiet);
+    weir_quiet_set(b.rt, &first.quiet); /* once is enough, and its place stays */
+    first.wakes = &woken;
+    CHECK_TEXT(weir_runtime_quiesce(b.rt), "quiet");
+    CHECK_INT(weir_next_turn(b.rt), 0);
+    weir_waiter_enqueue(b.rt, &w, &parked);
+    CHECK_INT(weir_turn(b.rt), 1); /* whom the first one woke */
+    CHECK_INT(ran_when, 0);
+    CHECK(first.n == 1 && second.n == 0 && third.n == 0); /* one a turn, in order */
+    weir_quiet_unset(&third.quiet);
+    weir_quiet_unset(&third.quiet);
+    weir_turn(b.rt);
+    CHECK_INT(ran_when, 1); /* comes before the second */
+    CHECK_INT(second.n, 1);
+    CHECK(second.at == first.at + 1);
+    CHECK_INT(third.n, 0);
+    CHECK(weir_next_turn(b.rt) == WEIR_FOREVER);
+    bed_free(&b);
+}
+
+static void quiet_may_be_set_again_in_its_turn(void **state)
+{
+    bed b = bed_new();
+    hush h = hush_new();
+    (void)state;
+    h.then = &h;
+    weir_quiet_set(b.rt, &h.quiet);
+    for (unsigned i = 1; i < 5; i++) {
+        weir_turn(b.rt);
+        CHECK_INT(h.n, i); /* and not twice */
+    }
+    h.then = NULL;
+    weir_turn(b.rt);
+    weir_turn(b.rt);
+    CHECK_INT(h.n, 5);
+    bed_free(&b);
+}
+
+static void quiet_waits_for_all_who_are_ready(void **state)
+{
+    enum { MANY = WEIR_TURN_BUDGET + 1 };
+    static weir_waiter w[MANY];
+    bed b = bed_new();
+    hush h = hush_new();
+    (void)state;
+    hushed = 0;
+    for (unsigned i = 0; i < MANY; i++) {
+        weir_waiter_init(&w[i], note_run);
+        weir_waiter_enqueue(b.rt, &w[i], &parked);
+    }
+    weir_quiet_set(b.rt, &h.quiet);
+    CHECK_INT(weir_turn(b.rt), 1);
+    CHECK_INT(h.n, 0); /* one is over the turn's budget */
+    CHECK_INT(weir_turn(b.rt), 0);
+    CHECK(h.n == 1 && ran_when == 0);
+    bed_free(&b);
+}
+
+/* --- determinism --------------------------------------------------------------------- */
 
 /* Run a random program; returns the hash of the run. */
 static uint64_t hash_of(uint64_t program_seed, weir_simulator *sim)
@@ -384,6 +494,9 @@ int main(void)
         cmocka_unit_test(memory_through_the_runtime_is_counted),
         cmocka_unit_test(the_embedder_keeps_a_pointer),
         cmocka_unit_test(chance_comes_from_the_env),
+        cmocka_unit_test(quiet_comes_when_nobody_is_ready),
+        cmocka_unit_test(quiet_may_be_set_again_in_its_turn),
+        cmocka_unit_test(quiet_waits_for_all_who_are_ready),
         cmocka_unit_test(equal_seeds_give_equal_runs),
         cmocka_unit_test(runtimes_side_by_side_do_not_disturb_each_other),
         cmocka_unit_test(a_runtime_for_each_thread),
