@@ -86,6 +86,7 @@ weir_pg *weir__pg_new(lua_State *L)
     weir_list_init(&c->notes);
     weir_list_init(&c->notices);
     weir__pg_cancel_init(c);
+    weir__pg_init_loop(c);
     c->generation = 1;
     c->state = PG_DIALLING;
     luaL_setmetatable(L, WEIR_PG_CONNECTION);
@@ -132,15 +133,6 @@ static int is_open(lua_State *L)
     const weir_pg *c = weir__pg_check(L, 1);
     lua_pushboolean(L, c->rt != NULL && c->state < PG_LOST);
     return 1;
-}
-
-/* check(c) -> is it still there? Looks at the socket, and asks nobody. */
-static int check(lua_State *L)
-{
-    weir_pg *c = weir__pg_check(L, 1);
-    if (c->rt != NULL && c->state == PG_READY && weir__pg_read(c))
-        weir__pg_take_notes(c);
-    return is_open(L);
 }
 
 /* raise(c, op): what became of it, if it cannot be used */
@@ -241,7 +233,6 @@ LUAMOD_API int luaopen_weir_postgres_libpq(lua_State *L)
     static const luaL_Reg functions[] = {{"connect", weir__pg_connect},
                                          {"close", connection_close},
                                          {"is_open", is_open},
-                                         {"check", check},
                                          {"raise", raise_fault},
                                          {"status", status},
                                          {"marks", marks},

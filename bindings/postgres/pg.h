@@ -7,10 +7,10 @@
  *                 ^-- RECOVERING <-+ (its task gave it up: cancel, read to the end)
  *
  * Invariants: while nobody waits and nothing is recovered from, the socket is not watched (so a
- * slow reader slows the server, and an idle connection keeps no loop alive); RECOVERING ends when
- * the results are read AND the cancel request is over, else it could hit the next command.
- * Callbacks of the loop never call Lua but for notices, and then nothing of libpq's is on the
- * stack.
+ * slow reader slows the server, and an idle connection, after a moment, keeps no loop alive);
+ * RECOVERING ends when the results are read AND the cancel request is over, else it could hit the
+ * next command. Callbacks of the loop never call Lua but for notices, and then nothing of libpq's
+ * is on the stack.
  */
 #ifndef WEIR_POSTGRES_PG_H
 #define WEIR_POSTGRES_PG_H
@@ -102,6 +102,8 @@ struct weir_pg {
     weir_list notices;      /* for the handler, when it is safe to call it */
     weir_pg_dial *dial;     /* while DIALLING */
     weir_pg_cancel *cancel; /* the cancel request under way, or NULL */
+    weir_timer linger;      /* an idle socket is watched a little longer */
+    uint64_t used_at;       /* when a command ended */
     weir_timer grace;       /* RECOVERING ends by then */
     weir_timer again;       /* when the next cancel request is due */
     uint64_t pause;         /* ns before that */
@@ -149,6 +151,7 @@ void weir__pg_close(weir_pg *c);
 /* Watch the socket of a new attempt, or of an open connection. 0 or a code. */
 int weir__pg_open_poll(weir_pg *c);
 void weir__pg_close_poll(weir_pg *c);
+void weir__pg_init_loop(weir_pg *c);
 /* Watch what the state asks for. */
 void weir__pg_watch(weir_pg *c);
 /* Read what is there, without waiting; 0 if the connection broke (and is LOST now). */

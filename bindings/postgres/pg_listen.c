@@ -124,8 +124,9 @@ static int notification(lua_State *L)
         return weir__pg_raise_fault(L, c, op);
     deadline = c->api->check_timeout(L, 2, op, "timeout");
     lua_settop(L, 1);
-    if (c->state == PG_READY)
-        weir__pg_check_ready(L, c, op); /* reads what has come */
+    if (c->state == PG_READY && weir__pg_read(c)) /* what has come */
+        weir__pg_take_notes(c);
+    weir__pg_check_ready(L, c, op);
     if (c->n_notes > c->n_granted)
         return push_note(L, c, c->n_granted);
     w = c->api->enter(L, op);

@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define LINGER (WEIR_SECOND / 20)
+
 void weir__pg_wake(weir_pg *c, weir_status status)
 {
     weir_waiter *w = c->waiter;
@@ -214,6 +216,13 @@ static int meet_copy(weir_pg *c, ExecStatusType status)
     return 1;
 }
 
+static void become_ready(weir_pg *c)
+{
+    c->state = PG_READY;
+    c->mode = MODE_RESULT;
+    c->used_at = c->api->now(c->rt);
+}
+
 static void collect(weir_pg *c)
 {
     while (c->state == PG_BUSY && !PQisBusy(c->pg)) {
@@ -227,8 +236,7 @@ static void collect(weir_pg *c)
         }
         r = PQgetResult(c->pg);
         if (r == NULL) {
-            c->state = PG_READY;
-            c->mode = MODE_RESULT;
+            become_ready(c);
             weir__pg_wake(c, WEIR_GRANTED);
             return;
         }
@@ -257,8 +265,7 @@ static void collect_pipeline(weir_pg *c)
             c->has_result = 0;
             if (--c->syncs == 0 && c->is_ended) {
                 PQexitPipelineMode(c->pg);
-                c->state = PG_READY;
-                c->mode = MODE_RESULT;
+                become_ready(c);
                 weir__pg_wake(c, WEIR_GRANTED);
                 return;
             }
@@ -304,6 +311,35 @@ static int is_sending(const weir_pg *c)
     return c->mode == MODE_PIPELINE || c->mode == MODE_COPY_IN;
 }
 
+/* Mostly another command follows soon: until then the socket stays watched, since to stop and to
+ * begin again costs three calls of the system, as much as all else of a small query. */
+static int lingers(weir_pg *c)
+{
+    if (c->state != PG_READY || c->watched != WEIR_READABLE || c->used_at == 0)
+        return 0;
+    if (!weir_timer_is_set(&c->linger))
+        c->api->timer_set(c->rt, &c->linger, c->api->after(c->rt, LINGER));
+    return 1;
+}
+
+static void lingered(weir_runtime *rt, weir_timer *timer)
+{
+    weir_pg *c = weir_container(timer, weir_pg, linger);
+    if (c->state != PG_READY)
+        return;
+    if (c->api->now(rt) - c->used_at < LINGER) {
+        c->api->timer_set(rt, timer, c->used_at + LINGER);
+    } else {
+        c->used_at = 0; /* enough */
+        weir__pg_watch(c);
+    }
+}
+
+void weir__pg_init_loop(weir_pg *c)
+{
+    c->api->timer_init(&c->linger, lingered);
+}
+
 void weir__pg_watch(weir_pg *c)
 {
     int events = 0, rc;
@@ -317,7 +353,7 @@ void weir__pg_watch(weir_pg *c)
         events = WEIR_READABLE;
     if (c->is_flushing && (c->state == PG_BUSY || c->state == PG_RECOVERING))
         events |= WEIR_WRITABLE;
-    if (events == c->watched)
+    if (events == c->watched || lingers(c))
         return;
     rc = c->api->poll_set(c->poll, events);
     if (rc != 0) {
@@ -354,6 +390,7 @@ int weir__pg_open_poll(weir_pg *c)
 
 void weir__pg_close_poll(weir_pg *c)
 {
+    c->api->timer_unset(c->rt, &c->linger);
     c->api->poll_free(c->poll);
     c->poll = NULL;
     c->watched = 0;

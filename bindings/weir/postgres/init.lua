@@ -20,6 +20,7 @@ local postgres = {
   json = values.json,
   array = values.array,
   identifier = values.identifier,
+  version = libpq.version, -- of libpq: 150018 is 15.18
 }
 
 -- --- the driver: see weir.database ------------------------------------------------------------------
