@@ -198,8 +198,11 @@ driver.properties = {
 ---@param path string of a file that does not exist, or is empty
 function driver.methods.backup(db, path)
   if type(path) ~= "string" then core.expected("sqlite:backup", "path", "a string", path) end
-  local existing <const> = io.open(path, "rb")
-  if existing then existing:close() end
+  local existing <close> = io.open(path, "rb")
+  if existing and existing:seek("end") ~= 0 then
+    error(core.error("query", "sqlite:backup", ("'%s' is there already (SQLITE_CANTOPEN)"):format(path),
+      { code = "SQLITE_CANTOPEN" }), 0)
+  end
   local done = false
   local cleanup <close> = setmetatable({}, { -- luacheck: ignore 211
     __close = function()
