@@ -135,6 +135,17 @@ describe("weir.pool", function()
       assert.equal(0, pool.total)
     end))
 
+    it("begins nothing that was given up before its turn came", helper.virtual(function()
+      local s = server()
+      local pool = s:pool()
+      local t = weir.spawn(pcall, pool.acquire, pool)
+      weir.spawn(pool.close, pool)
+      assert.equal("closed", weir.kind(select(2, t:await())))
+      weir.sleep(1)
+      assert.equal(0, s.dialled)
+      assert.equal(0, pool.total)
+    end))
+
     it("works outside of tasks, and what it began is done by the next run", function()
       local output = helper.program [[
         local weir = require "weir"
@@ -310,19 +321,26 @@ describe("weir.pool", function()
 
   describe("at the end of the run", function()
     it("destroys what is left, after detached tasks and daemons have ended", function()
-      local s = server { destroy = 1 }
+      local s = server { create = 0.1, destroy = 1 }
       local log = {}
       helper.run(function()
         local pool = s:pool { min = 2, max = 3 }
         weir.detach(function() weir.sleep(5) log[#log + 1] = pool:with(id) end)
         weir.daemon(function()
-          local _ <close> = helper.closing(function() weir.shield(function() log[#log + 1] = pool:with(id) end) end)
+          local _ <close> = helper.closing(function()
+            weir.shield(function()
+              local all = { pool:acquire(), pool:acquire(), pool:acquire() } -- one of them is made now
+              log[#log + 1] = #all
+              for _, lease in ipairs(all) do lease:release() end
+            end)
+          end)
           weir.sleep(1e6)
         end)
       end)
       assert.equal(2, #log)
+      assert.equal(3, log[2])
       assert.equal(0, s.open)
-      assert.equal(2, s.destroyed)
+      assert.equal(3, s.destroyed)
     end)
 
     it("does not wait for creates and checks, nor for ever for a destroy", function()

@@ -265,6 +265,46 @@ describe("weir.pool", function()
     end)
   end)
 
+  it("keeps nothing of failures that are over", helper.virtual(function()
+    local alive = setmetatable({}, { __mode = "k" })
+    local function count()
+      collectgarbage()
+      collectgarbage()
+      local n = 0
+      for _ in pairs(alive) do n = n + 1 end
+      return n
+    end
+    local pool = weir.pool {
+      min = 1, backoff = 0.1, max_backoff = 0.1, open_after = 3, -- some with who waits, some without
+      create = function()
+        local err = {}
+        alive[err] = true
+        error(err)
+      end,
+    }
+    for _ = 1, 20 do
+      pcall(pool.acquire, pool)
+      weir.sleep(0.05)
+    end
+    assert.is_true(count() <= 2, "the cause, and the stack of what this task caught last")
+    assert.is_true(pool:stats().create_failures > 5)
+  end))
+
+  it("keeps nothing of the failures of a pool that is gone", function()
+    local alive = setmetatable({}, { __mode = "k" })
+    helper.run(function()
+      local pool = weir.pool {
+        max = 2, create = function() local err = {} alive[err] = true weir.sleep(0.1) error(err) end,
+      }
+      weir.scope(function(scope)
+        for _ = 1, 5 do scope:spawn(pcall, pool.acquire, pool) end
+      end)
+      assert.is_true(next(alive) ~= nil)
+    end)
+    collectgarbage()
+    assert.is_nil(next(alive))
+  end)
+
   it("reports no failure of create or check as unhandled", helper.virtual(function()
     weir.on_unhandled(function(err) error("reported: " .. tostring(err)) end)
     local pool = weir.pool {

@@ -119,8 +119,8 @@ describe("leak_after", function()
 
   it("reports nothing that came back at that very instant, under any order", function()
     helper.shuffle(200, function()
-      local n = 0
-      local pool = server():pool { leak_after = 1, on_leak = function(leak) n = n + 1 assert(leak.holder) end }
+      local seen = {}
+      local pool = server():pool { max = 2, leak_after = 1, on_leak = function(leak) seen[#seen + 1] = leak.held end }
       weir.scope(function(scope)
         for _ = 1, 3 do
           scope:spawn(function()
@@ -130,7 +130,8 @@ describe("leak_after", function()
         end
       end)
       weir.sleep(0)
-      assert(n <= pool:stats().leaks)
+      assert(#seen <= pool:stats().leaks)
+      for _, held in ipairs(seen) do assert(held > 0.99, held) end
     end)
   end)
 end)
