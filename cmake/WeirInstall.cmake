@@ -10,6 +10,12 @@ install(DIRECTORY core/include/weir bindings/include/weir DESTINATION ${CMAKE_IN
         FILES_MATCHING PATTERN *.h)
 install(DIRECTORY bindings/weir DESTINATION ${CMAKE_INSTALL_DATADIR}/lua/5.4 FILES_MATCHING PATTERN *.lua)
 
+set(host ${PROJECT_SOURCE_DIR}/bindings/host)
+install(FILES ${host}/weir.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+install(FILES ${host}/completion/weir.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME weir)
+install(FILES ${host}/completion/_weir DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions)
+install(FILES ${host}/completion/weir.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+
 set_target_properties(weir_static PROPERTIES EXPORT_NAME static)
 set_target_properties(weir_shared PROPERTIES EXPORT_NAME shared)
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/weir)

@@ -44,4 +44,16 @@ unset LUA_PATH LUA_CPATH
 share=$top/usr/share/lua/5.4
 LUA_PATH="$share/?.lua;$share/?/init.lua" LUA_CPATH="$libdir/lua/5.4/?.so" \
     lua5.4 -e 'local weir = require "weir"; assert(weir.run(function() weir.sleep(0) return 7 end) == 7)'
+# The manual page and the completions are there, and name every option that --help does.
+options=$(usr/bin/weir --help | grep -o -e '  -[a-z-]*' | tr -d ' ' | sort -u)
+for file in usr/share/man/man1/weir.1 usr/share/bash-completion/completions/weir usr/share/zsh/site-functions/_weir \
+    usr/share/fish/vendor_completions.d/weir.fish; do
+    for option in $options; do
+        [ "$option" != - ] && [ "$option" != -- ] || continue
+        word=${option#-}
+        grep -q -e "\\(^\|[^a-z]\)${word#-}\\([^a-z]\|\$\)" "$file" || { echo "$file does not name $option"; exit 1; }
+    done
+done
+[ -z "$(command -v mandoc)" ] || mandoc -T lint -W warning usr/share/man/man1/weir.1
+
 usr/bin/weir -e 'local weir = require "weir"; weir.sleep(0); print("installed")' | grep -qx installed
