@@ -11,56 +11,12 @@
  */
 #include "pool_resource.h"
 
-/* --- states -------------------------------------------------------------------------- */
-
-static const struct {
-    uint16_t list, n;
-} places[] = {
-    [WEIR_RESOURCE_CONNECTING] = {offsetof(weir_pool, connecting),
-                                  offsetof(weir_pool, n_connecting)},
-    [WEIR_RESOURCE_IDLE] = {offsetof(weir_pool, idle), offsetof(weir_pool, n_idle)},
-    [WEIR_RESOURCE_CHECKING] = {offsetof(weir_pool, checking), offsetof(weir_pool, n_checking)},
-    [WEIR_RESOURCE_LEASED] = {offsetof(weir_pool, leased), offsetof(weir_pool, n_leased)},
-    [WEIR_RESOURCE_CLOSING] = {offsetof(weir_pool, closing), offsetof(weir_pool, n_closing)},
-};
-static_assert(offsetof(weir_pool, stats) < UINT16_MAX, "the places fit");
-
-static inline weir_list *list_of(weir_pool *p, unsigned state)
-{
-    return (weir_list *)(void *)((char *)p + places[state].list);
-}
-
-static inline uint32_t *count_of(weir_pool *p, unsigned state)
-{
-    return (uint32_t *)(void *)((char *)p + places[state].n);
-}
-
-void weir__pool_move(weir_pool *p, weir_resource *r, weir_resource_state to)
-{
-    weir_link_remove(&r->link);
-    --*count_of(p, r->state);
-    weir_list_push(list_of(p, to), &r->link);
-    ++*count_of(p, to);
-    r->state = (uint8_t)to;
-    r->since = p->rt->now;
-}
-
 void weir__pool_free(weir_pool *p, weir_resource *r)
 {
     weir_timer_unset(p->rt, &r->timer);
     weir_link_remove(&r->link);
-    --*count_of(p, r->state);
+    --*weir__pool_count(p, r->state);
     weir_alloc(p->rt, r, sizeof *r, 0);
-}
-
-weir_resource *weir__pool_next(const weir_pool *p)
-{
-    weir_link *oldest = p->idle.head.next, *newest = p->idle.head.prev;
-    weir_resource *r = weir__pool_resource(p->options.lifo ? newest : oldest);
-    if (p->options.lifo && weir__pool_is_stale(p, r) &&
-        !weir__pool_is_stale(p, weir__pool_resource(oldest)))
-        r = weir__pool_resource(oldest);
-    return r;
 }
 
 /* --- operations ---------------------------------------------------------------------- */
@@ -103,8 +59,8 @@ void weir__pool_abort(weir_pool *p, weir_resource *r)
 /* Once round the list: an answer from inside the call takes its resource out. */
 void weir__pool_abort_all(weir_pool *p, weir_resource_state state)
 {
-    weir_list *list = list_of(p, state);
-    for (uint32_t i = *count_of(p, state); i > 0 && !weir_list_is_empty(list); i--) {
+    weir_list *list = weir__pool_list(p, state);
+    for (uint32_t i = *weir__pool_count(p, state); i > 0 && !weir_list_is_empty(list); i--) {
         weir_resource *r = weir__pool_resource(weir_list_pop(list));
         weir_list_push(list, &r->link);
         weir__pool_abort(p, r);

@@ -20,8 +20,6 @@ extern const weir_wait_ops weir__lease_ops;
 
 /* --- pool_resource.c ----------------------------------------------------------------- */
 
-/* To the end of the list of state `to`. */
-void weir__pool_move(weir_pool *p, weir_resource *r, weir_resource_state to);
 /* `r` is fit: destroyed if it must go, else to the head of the queue, else idle, at the `front` or
  * the end of those. 1 if it is idle now. */
 int weir__pool_hand(weir_pool *p, weir_resource *r, int front);
@@ -33,8 +31,6 @@ void weir__pool_abort_all(weir_pool *p, weir_resource_state state);
 void weir__pool_free(weir_pool *p, weir_resource *r);
 /* The timer of a resource fired. */
 void weir__resource_fire(weir_runtime *rt, weir_timer *timer);
-/* Of the idle ones, which is lent next. */
-weir_resource *weir__pool_next(const weir_pool *p);
 /* Lend what is idle, dial what is missing, wind up what has ended. */
 void weir__pool_serve(weir_pool *p);
 /* See whether the head of the queue can still be served at all. */
@@ -93,6 +89,55 @@ static inline uint32_t weir__pool_strong(const weir_pool *p)
 static inline int weir__pool_is_stale(const weir_pool *p, const weir_resource *r)
 {
     return p->rt->now - r->since >= p->stale_after;
+}
+
+/* Of the idle ones, which is lent next: the last one used or the one idle longest; but for the last
+ * one used, if it must be checked first, one that need not. */
+static inline weir_resource *weir__pool_next(const weir_pool *p)
+{
+    weir_link *oldest = p->idle.head.next, *newest = p->idle.head.prev;
+    weir_resource *r = weir__pool_resource(p->options.lifo ? newest : oldest);
+    if (p->options.lifo && weir__pool_is_stale(p, r) &&
+        !weir__pool_is_stale(p, weir__pool_resource(oldest)))
+        r = weir__pool_resource(oldest);
+    return r;
+}
+
+/* The list of a state, and how many are in it. */
+static inline weir_list *weir__pool_list(weir_pool *p, unsigned state)
+{
+    static const uint16_t at[] = {
+        [WEIR_RESOURCE_CONNECTING] = offsetof(weir_pool, connecting),
+        [WEIR_RESOURCE_IDLE] = offsetof(weir_pool, idle),
+        [WEIR_RESOURCE_CHECKING] = offsetof(weir_pool, checking),
+        [WEIR_RESOURCE_LEASED] = offsetof(weir_pool, leased),
+        [WEIR_RESOURCE_CLOSING] = offsetof(weir_pool, closing),
+    };
+    static_assert(offsetof(weir_pool, stats) < UINT16_MAX, "they fit");
+    return (weir_list *)(void *)((char *)p + at[state]);
+}
+
+static inline uint32_t *weir__pool_count(weir_pool *p, unsigned state)
+{
+    static const uint16_t at[] = {
+        [WEIR_RESOURCE_CONNECTING] = offsetof(weir_pool, n_connecting),
+        [WEIR_RESOURCE_IDLE] = offsetof(weir_pool, n_idle),
+        [WEIR_RESOURCE_CHECKING] = offsetof(weir_pool, n_checking),
+        [WEIR_RESOURCE_LEASED] = offsetof(weir_pool, n_leased),
+        [WEIR_RESOURCE_CLOSING] = offsetof(weir_pool, n_closing),
+    };
+    return (uint32_t *)(void *)((char *)p + at[state]);
+}
+
+/* To the end of the list of state `to`. */
+static inline void weir__pool_move(weir_pool *p, weir_resource *r, weir_resource_state to)
+{
+    weir_link_remove(&r->link);
+    --*weir__pool_count(p, r->state);
+    weir_list_push(weir__pool_list(p, to), &r->link);
+    ++*weir__pool_count(p, to);
+    r->state = (uint8_t)to;
+    r->since = p->rt->now;
 }
 
 /* `t` + `span`, saturating. */
