@@ -173,155 +173,6 @@ static void tend(model *m)
     reap(m, WEIR_CACHE_REAP);
 }
 
-/* --- loads and their flights -------------------------------------------------------------------
- */
-
-int cache_model_load_of(const model *m, int key)
-{
-    for (int i = 0; i < LOADS; i++)
-        if (m->load[i].used && m->load[i].indexed && m->load[i].key == key)
-            return i;
-    return -1;
-}
-
-/* Deleted tags that no load need know of any more. */
-static void forget(model *m)
-{
-    uint64_t oldest = UINT64_MAX;
-    for (int i = 0; i < LOADS; i++)
-        if (m->load[i].used && m->load[i].indexed && m->load[i].begun < oldest)
-            oldest = m->load[i].begun;
-    while (m->n_deleted > 0 && m->deleted[0].number <= oldest)
-        memmove(m->deleted, m->deleted + 1, sizeof *m->deleted * (size_t)--m->n_deleted);
-}
-
-static void take_out(model *m, model_load *l)
-{
-    l->indexed = 0;
-    l->number = ++m->counter;
-    l->tags = 0;
-    forget(m);
-}
-
-static void stop_if_unwanted(model *m, model_load *l)
-{
-    if (l->state != WEIR_FLIGHT_FLYING || l->interested > 0 || l->lasting)
-        return;
-    l->state = WEIR_FLIGHT_ABANDONED;
-    if (l->indexed) {
-        m->stats.abandoned++;
-        take_out(m, l);
-    }
-}
-
-static void free_if_done(model_load *l)
-{
-    if (l->ended && l->interested == 0)
-        l->used = 0;
-}
-
-static void discard(model *m, model_load *l)
-{
-    m->stats.discarded++;
-    take_out(m, l);
-    l->lasting = 0;
-    stop_if_unwanted(m, l);
-}
-
-static void discard_key(model *m, int key)
-{
-    int i = cache_model_load_of(m, key);
-    if (i >= 0)
-        discard(m, &m->load[i]);
-}
-
-void cache_model_leave(model *m, int load)
-{
-    model_load *l = &m->load[load];
-    l->interested--;
-    stop_if_unwanted(m, l);
-    free_if_done(l);
-}
-
-static void settle(model *m, int wait, weir_status status)
-{
-    m->wait[wait].status = status;
-    m->ready[m->n_ready++] = wait;
-}
-
-void cache_model_wait_for(model *m, int wait, int load, uint64_t deadline)
-{
-    model_load *l = &m->load[load];
-    m->wait[wait] = (model_wait){WEIR_PENDING, load, deadline, ++m->counter};
-    l->interested++;
-    if (l->state != WEIR_FLIGHT_FLYING) {
-        settle(m, wait, l->state == WEIR_FLIGHT_LANDED ? WEIR_GRANTED : WEIR_FAILED);
-        return;
-    }
-    l->waiters[l->n_waiters++] = wait;
-    m->waiting++;
-}
-
-void cache_model_land(model *m, int load, weir_flight_state state, intptr_t value)
-{
-    model_load *l = &m->load[load];
-    l->ended = 1;
-    l->value = value;
-    if (l->state == WEIR_FLIGHT_FLYING) {
-        l->state = state;
-        m->landed++;
-        if (l->indexed)
-            take_out(m, l);
-        for (int i = 0; i < l->n_waiters; i++) {
-            m->waiting--;
-            settle(m, l->waiters[i], state == WEIR_FLIGHT_LANDED ? WEIR_GRANTED : WEIR_FAILED);
-        }
-        l->n_waiters = 0;
-    }
-    free_if_done(l);
-}
-
-int cache_model_give_up(model *m, int wait, weir_status status)
-{
-    model_wait *w = &m->wait[wait];
-    model_load *l = &m->load[w->load];
-    if (w->status == WEIR_GRANTED && status == WEIR_CANCELED) {
-        w->status = WEIR_CANCELED;
-        cache_model_leave(m, w->load);
-        return 1;
-    }
-    if (w->status != WEIR_PENDING)
-        return 0;
-    int at = 0;
-    while (l->waiters[at] != wait)
-        at++;
-    memmove(l->waiters + at, l->waiters + at + 1, sizeof(int) * (size_t)(--l->n_waiters - at));
-    m->waiting--;
-    m->stats.timeouts += status == WEIR_TIMEOUT;
-    m->stats.cancels += status == WEIR_CANCELED;
-    m->stats.closes += status == WEIR_CLOSED;
-    cache_model_leave(m, w->load);
-    settle(m, wait, status);
-    return 1;
-}
-
-void cache_model_timeouts(model *m)
-{
-    for (;;) {
-        int first = -1;
-        for (int i = 0; i < WAITS; i++) {
-            const model_wait *w = &m->wait[i], *f = first < 0 ? NULL : &m->wait[first];
-            if (w->status == WEIR_PENDING && w->deadline <= m->now &&
-                (f == NULL || w->deadline < f->deadline ||
-                 (w->deadline == f->deadline && w->order < f->order)))
-                first = i;
-        }
-        if (first < 0)
-            return;
-        cache_model_give_up(m, first, WEIR_TIMEOUT);
-    }
-}
-
 /* --- look-ups ----------------------------------------------------------------------------------
  */
 
@@ -445,7 +296,7 @@ int cache_model_store(model *m, int load, int value, size_t size, uint64_t ttl, 
             e.tagged[t] = old->tagged[t];
         }
     int is_over = bytes_of(m, &e, 1, 7) > m->options.max_bytes;
-    take_out(m, l);
+    cache_model_take_out(m, l);
     if (ttl == 0 || is_over || (old == NULL && m->memory_is_short)) {
         put_nothing(m, l->key, value, is_over ? &m->stats.evicted : &m->stats.deleted);
         return 0;
@@ -462,7 +313,7 @@ int cache_model_failed(model *m, int load, int *value)
     m->stats.refresh_failures += (unsigned)l->behind;
     if (!l->indexed || i < 0 || m->entry[i].negative || m->now >= end_of(m, &m->entry[i]))
         return 0;
-    take_out(m, l);
+    cache_model_take_out(m, l);
     if (m->options.negative_ttl > 0) {
         m->entry[i].rests = 1;
         m->entry[i].retry_at = later(m, m->options.negative_ttl);
@@ -479,7 +330,7 @@ int cache_model_set(model *m, int key, int value, size_t size, uint64_t ttl)
         m->dropped[value]++;
         return m->closed ? WEIR_ECLOSED : WEIR_ENOMEM;
     }
-    discard_key(m, key);
+    cache_model_discard_key(m, key);
     if (ttl == 0 || is_over) {
         put_nothing(m, key, value, is_over ? &m->stats.evicted : &m->stats.deleted);
         return WEIR_EOVERLOAD;
@@ -497,28 +348,14 @@ int cache_model_delete(model *m, int key)
     int i = place_of(m, key), load = cache_model_load_of(m, key);
     if (i >= 0)
         remove_entry(m, i, &m->stats.deleted);
-    discard_key(m, key);
+    cache_model_discard_key(m, key);
     return i >= 0 || load >= 0;
-}
-
-/* The load with the lowest number among those that are indexed, or are not; or NULL. Past `after`.
- */
-static model_load *first_load(model *m, int indexed, uint64_t after)
-{
-    model_load *first = NULL;
-    for (int i = 0; i < LOADS; i++) {
-        model_load *l = &m->load[i];
-        if (l->used && l->indexed == indexed && l->number > after &&
-            (first == NULL || l->number < first->number))
-            first = l;
-    }
-    return first;
 }
 
 void cache_model_clear(model *m)
 {
-    for (model_load *l; (l = first_load(m, 1, 0)) != NULL;)
-        discard(m, l);
+    for (model_load *l; (l = cache_model_first_load(m, 1, 0)) != NULL;)
+        cache_model_discard(m, l);
     m->stats.deleted += (unsigned)m->n;
     memcpy(m->doomed + m->n_doomed, m->entry, sizeof *m->entry * (size_t)m->n);
     m->n_doomed += m->n;
@@ -528,31 +365,22 @@ void cache_model_clear(model *m)
     reap(m, WEIR_CACHE_SLICE);
 }
 
-static void close_load(model *m, model_load *l)
-{
-    l->lasting = 0;
-    if (l->state != WEIR_FLIGHT_FLYING)
-        return;
-    while (l->n_waiters > 0)
-        cache_model_give_up(m, l->waiters[0], WEIR_CLOSED);
-    stop_if_unwanted(m, l);
-}
-
 void cache_model_close(model *m)
 {
     uint64_t last = m->counter;
     model_load *old[LOADS], *l;
     int n = 0;
     m->closed = 1;
-    for (l = first_load(m, 0, 0); l != NULL; l = first_load(m, 0, l->number))
+    for (l = cache_model_first_load(m, 0, 0); l != NULL;
+         l = cache_model_first_load(m, 0, l->number))
         old[n++] = l;
-    while ((l = first_load(m, 1, 0)) != NULL && l->number <= last) {
+    while ((l = cache_model_first_load(m, 1, 0)) != NULL && l->number <= last) {
         m->stats.discarded++;
-        take_out(m, l);
-        close_load(m, l);
+        cache_model_take_out(m, l);
+        cache_model_close_load(m, l);
     }
     for (int i = 0; i < n; i++)
-        close_load(m, old[i]);
+        cache_model_close_load(m, old[i]);
     cache_model_clear(m);
 }
 
@@ -573,7 +401,7 @@ int cache_model_tag(model *m, int key, int tag)
     int load = cache_model_load_of(m, key), i = place_of(m, key);
     model_load *l = load < 0 ? NULL : &m->load[load];
     if (l != NULL && (l->begun < m->forgotten || l->begun < deleted_at(m, tag))) {
-        discard(m, l);
+        cache_model_discard(m, l);
         l = NULL;
     }
     if (l != NULL && l->tags & bit)
@@ -645,19 +473,19 @@ uint32_t cache_model_delete_tag(model *m, int tag)
     for (;;) {
         first_tagged(m, tag, &entry, &load);
         if (load >= 0) {
-            discard(m, &m->load[load]);
+            cache_model_discard(m, &m->load[load]);
         } else if (entry >= 0) {
             model_entry e = cut(m, entry);
             e.tags = 0;
             m->doomed[m->n_doomed++] = e;
-            discard_key(m, e.key);
+            cache_model_discard_key(m, e.key);
             n++;
         } else {
             break;
         }
     }
     m->stats.deleted += n;
-    if (first_load(m, 1, 0) != NULL)
+    if (cache_model_first_load(m, 1, 0) != NULL)
         remember(m, tag, deleted_at(m, tag) > 0);
     if (m->n_doomed > 0)
         reap(m, WEIR_CACHE_SLICE);

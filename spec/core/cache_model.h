@@ -96,6 +96,15 @@ int cache_model_tag(model *m, int key, int tag);
 uint32_t cache_model_delete_tag(model *m, int tag);
 void cache_model_quiet(model *m);
 
+/* Out of the index; that, and of no use to anybody who does not wait; the same of a key's. */
+void cache_model_take_out(model *m, model_load *l);
+void cache_model_discard(model *m, model_load *l);
+void cache_model_discard_key(model *m, int key);
+/* The load with the lowest number past `after` among those that are indexed, or are not; or NULL.
+ */
+model_load *cache_model_first_load(model *m, int indexed, uint64_t after);
+void cache_model_close_load(model *m, model_load *l);
+
 void cache_model_wait_for(model *m, int wait, int load, uint64_t deadline);
 void cache_model_leave(model *m, int load);
 void cache_model_land(model *m, int load, weir_flight_state state, intptr_t value);
