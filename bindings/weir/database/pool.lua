@@ -194,6 +194,9 @@ function database_pool.new(op, options, defaults, read)
   for key, value in pairs(options) do
     if of_pool[key] then own[key] = value else rest[key] = value end
   end
+  if options.max == nil and math.type(options.min) == "integer" and defaults.max then
+    own.max = math.max(defaults.max, options.min)
+  end
   local name
   own.create, name = read(rest)
   own.name = own.name or name
