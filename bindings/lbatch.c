@@ -254,6 +254,14 @@ static int batch_close(lua_State *L)
     return 0;
 }
 
+/* local batch <close> = weir.batch(fn) */
+static int batch_end(lua_State *L)
+{
+    lcheck_object(L, 1, LTYPE_BATCH, "batch:close");
+    lua_settop(L, 1);
+    return *(lbatch **)lua_touserdata(L, 1) != NULL ? batch_close(L) : 0;
+}
+
 static int drained(lua_State *L, int status, lua_KContext kctx)
 {
     (void)status;
@@ -280,11 +288,9 @@ static const luaL_Reg methods[] = {{"flush", batch_flush},
                                    {"drain", batch_drain},
                                    {"stats", lbatch_stats},
                                    {NULL, NULL}};
-static const luaL_Reg meta[] = {{"__call", batch_call},
-                                {"__index", lbatch_index},
-                                {"__tostring", lbatch_tostring},
-                                {"__gc", batch_gc},
-                                {NULL, NULL}};
+static const luaL_Reg meta[] = {
+    {"__call", batch_call}, {"__index", lbatch_index}, {"__tostring", lbatch_tostring},
+    {"__close", batch_end}, {"__gc", batch_gc},        {NULL, NULL}};
 
 void lbatch_open(lua_State *L)
 {

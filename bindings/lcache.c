@@ -224,6 +224,14 @@ static int cache_close(lua_State *L)
     return 0;
 }
 
+/* local cache <close> = weir.cache{} */
+static int cache_end(lua_State *L)
+{
+    lcheck_object(L, 1, LTYPE_CACHE, "cache:close");
+    lua_settop(L, 1);
+    return lcache_at(L, 1) != NULL ? cache_close(L) : 0;
+}
+
 /* --- what is seen --------------------------------------------------------------------- */
 
 static void set_count(lua_State *L, const char *name, uint64_t value)
@@ -324,8 +332,11 @@ static const luaL_Reg methods[] = {{"get", lget},
                                    {"close", cache_close},
                                    {"stats", cache_stats},
                                    {NULL, NULL}};
-static const luaL_Reg meta[] = {
-    {"__index", cache_index}, {"__tostring", cache_tostring}, {"__gc", cache_gc}, {NULL, NULL}};
+static const luaL_Reg meta[] = {{"__index", cache_index},
+                                {"__tostring", cache_tostring},
+                                {"__close", cache_end},
+                                {"__gc", cache_gc},
+                                {NULL, NULL}};
 
 void lcache_open(lua_State *L)
 {

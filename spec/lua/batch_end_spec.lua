@@ -109,6 +109,18 @@ describe("batch:close", function()
   end))
 end)
 
+describe("a batch in a block that says <close>", function()
+  it("is closed at its end", helper.virtual(function()
+    local kept
+    do
+      local batch <close> = weir.batch(function(keys) return keys end)
+      assert.equal(1, batch(1))
+      kept = batch
+    end
+    helper.error("closed", kept, 1)
+  end))
+end)
+
 describe("batch:drain", function()
   it("asks for what has gathered, waits for all, refuses what is new", helper.virtual(function()
     local calls, fn = recording(2)

@@ -47,6 +47,17 @@ describe("cache:close", function()
     assert.equal(4, cache:stats().rejects.closed)
   end))
 
+  it("comes at the end of a block that says <close>", helper.virtual(function()
+    local kept
+    do
+      local cache <close> = weir.cache()
+      cache:set("k", 1)
+      kept = cache
+    end
+    helper.error("closed", kept.get, kept, "k", print)
+    assert.equal(0, kept.count)
+  end))
+
   it("from within a loader ends that", helper.virtual(function()
     local cache = weir.cache()
     helper.error("closed", cache.get, cache, "k", function()
