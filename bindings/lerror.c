@@ -284,7 +284,10 @@ int lerror_handler(lua_State *L)
 
 void lerror_report(lua_State *L, lcontext *ctx, const char *what, int fatal)
 {
-    lerror_push_text(L, -1);
+    if (lua_type(L, -1) == LUA_TSTRING)
+        lua_pushvalue(L, -1); /* "not enough memory" must need none */
+    else
+        lerror_push_text(L, -1);
     const char *text = lua_tostring(L, -1);
     fflush(stdout);
     fprintf(stderr, "weir: %s: %s\n", what, text);

@@ -17,14 +17,11 @@ void weir__pg_clear_fault(weir_pg *c)
     memset(&c->fault, 0, sizeof c->fault);
 }
 
-/* Copy `text` with its line ends and tabs as blanks, or "; " where another sentence begins. */
-static char *to_line(weir_pg *c, const char *text, size_t *size)
+/* Write `text` to `line`, of 2n + 1 bytes, with its line ends and tabs as blanks, or "; " where
+ * another sentence begins. Returns how long it is. */
+static size_t write_line(char *line, const char *text, size_t n)
 {
-    size_t n = strlen(text), at = 0;
-    char *line = weir__pg_alloc(c, NULL, 0, 2 * n + 1);
-    if (line == NULL)
-        return NULL;
-    *size = 2 * n + 1;
+    size_t at = 0;
     while (n > 0 && strchr(" \n\t", text[n - 1]))
         n--;
     for (size_t i = 0; i < n; i++) {
@@ -35,18 +32,32 @@ static char *to_line(weir_pg *c, const char *text, size_t *size)
         if (text[i] == '\n' && text[i + 1] != '\t')
             line[at++] = ';';
         line[at++] = ' ';
-        while (strchr(" \n\t", text[i + 1]) && i + 1 < n)
+        while (i + 1 < n && strchr(" \n\t", text[i + 1]))
             i++;
     }
     line[at] = '\0';
-    return line;
+    return at;
+}
+
+/* [-0, +1, m] */
+static void push_line(lua_State *L, const char *text)
+{
+    luaL_Buffer b;
+    size_t n = strlen(text);
+    char *line = luaL_buffinitsize(L, &b, 2 * n + 1);
+    luaL_pushresultsize(&b, write_line(line, text, n));
 }
 
 void weir__pg_set_fault(weir_pg *c, const char *kind, const char *sqlstate, const char *text)
 {
+    size_t n = strlen(text);
     weir__pg_clear_fault(c);
     c->fault.kind = kind;
-    c->fault.text = to_line(c, text, &c->fault.size);
+    c->fault.text = weir__pg_alloc(c, NULL, 0, 2 * n + 1);
+    if (c->fault.text != NULL) {
+        c->fault.size = 2 * n + 1;
+        write_line(c->fault.text, text, n);
+    }
     if (sqlstate != NULL && strlen(sqlstate) == 5)
         memcpy(c->fault.sqlstate, sqlstate, 6);
 }
@@ -169,18 +180,10 @@ void weir__pg_push_error(lua_State *L, weir_pg *c, const char *op, const PGresul
     const char *primary = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
     const char *sqlstate = PQresultErrorField(r, PG_DIAG_SQLSTATE);
     const char *detail = PQresultErrorField(r, PG_DIAG_MESSAGE_DETAIL);
-    size_t size;
-    char *line;
 
     luaL_checkstack(L, 12, "error");
-    if (primary == NULL) /* libpq's own words */
-        primary = PQresultErrorMessage(r);
-    line = to_line(c, primary, &size);
-    lua_pushstring(L, line != NULL ? line : "not enough memory for the message");
-    weir__pg_alloc(c, line, line != NULL ? size : 0, 0);
-    line = detail != NULL ? to_line(c, detail, &size) : NULL;
-    lua_pushstring(L, line != NULL ? line : "");
-    weir__pg_alloc(c, line, line != NULL ? size : 0, 0);
+    push_line(L, primary != NULL ? primary : PQresultErrorMessage(r)); /* the latter: libpq's own */
+    push_line(L, detail != NULL ? detail : "");
     if (sql != 0)
         weir__pg_push_head(L, sql);
     else

@@ -22,8 +22,10 @@ static cursor *check_cursor(lua_State *L)
     return luaL_checkudata(L, 1, WEIR_PG_CURSOR);
 }
 
-int weir__pg_push_cursor(lua_State *L, weir_pg *c, int sql)
+/* Protected: the connection, its address, the statement. */
+static int make_cursor(lua_State *L)
 {
+    weir_pg *c = lua_touserdata(L, 2);
     cursor *k = lua_newuserdatauv(L, sizeof *k, 3);
     k->c = c;
     k->serial = c->serial;
@@ -33,10 +35,22 @@ int weir__pg_push_cursor(lua_State *L, weir_pg *c, int sql)
     lua_setiuservalue(L, -2, VALUE_CONNECTION);
     weir__pg_push_names(L, c->result);
     lua_setiuservalue(L, -2, VALUE_NAMES);
-    lua_pushvalue(L, sql);
+    lua_pushvalue(L, 3);
     lua_setiuservalue(L, -2, VALUE_SQL);
     k->is_over = 0;
     return 1;
+}
+
+int weir__pg_push_cursor(lua_State *L, weir_pg *c, int sql)
+{
+    lua_pushcfunction(L, make_cursor);
+    lua_pushvalue(L, 1);
+    lua_pushlightuserdata(L, c);
+    lua_pushvalue(L, sql);
+    if (lua_pcall(L, 3, 1, 0) == LUA_OK)
+        return 1;
+    weir__pg_abandon(c); /* nobody will read the rows */
+    return lua_error(L);
 }
 
 /* Does the cursor's command still run? */

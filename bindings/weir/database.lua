@@ -249,20 +249,26 @@ local function next_row(rows)
   return row
 end
 
+-- Gives the lock back unless a cursor came of it.
+local guard_meta <const> = {
+  __close = function(guard)
+    local rows <const> = guard.rows
+    if rows.loop and not rows.cursor then leave(rows) end
+  end,
+}
+
+-- What is allocated is there before the lock is, so that it is not lost where memory is.
 local function rows_with(session, sql, timeout, ...)
   local me <const>, start <const> = running(), core.now()
   session = innermost(session, me)
   check_usable(session, "rows")
-  local permit <const> = acquire(session, me, "rows", timeout)
-  local loop <const> = permit and { owner = me, permit = permit, open = {} } or session.loop
-  local rows <const> = setmetatable({ session = session, loop = loop }, rows_meta)
-  local guard <close> = setmetatable({}, { -- luacheck: ignore 211
-    __close = function()
-      if not rows.cursor then leave(rows) end
-    end,
-  })
-  session.loop = loop
-  loop.open[rows] = true
+  local rows <const> = setmetatable({ session = session, loop = false, cursor = false }, rows_meta)
+  local loop <const> = { owner = me, permit = false, open = { [rows] = true } }
+  local guard <close> = setmetatable({ rows = rows }, guard_meta) -- luacheck: ignore 211
+  loop.permit = acquire(session, me, "rows", timeout)
+  rows.loop = loop.permit and loop or session.loop
+  rows.loop.open[rows] = true
+  session.loop = rows.loop
   rows.cursor = session.driver.rows(session.raw, left(timeout, start), sql, ...)
   return next_row, rows, nil, rows
 end

@@ -13,17 +13,20 @@ local methods <const> = {}
 
 -- --- having the connection for oneself ----------------------------------------------------------------
 -- Enter `self`'s session for `object`, whose close ends what it does. Waits. Returns what is left of the timeout.
+-- Once the lock is there nothing is allocated that could be refused.
 local function occupy(self, op, timeout, object)
+  local loop <const> = { owner = coroutine.running(), permit = false, open = { [object] = true } }
+  object.session, object.raw, object.loop = false, false, false
   local session <const>, permit <const>, left <const> = database.enter(self, op, timeout)
-  object.session, object.raw = session, session.raw
-  object.loop = { owner = coroutine.running(), permit = permit, open = { [object] = true } }
-  session.loop = object.loop
+  loop.permit = permit
+  object.session, object.raw, object.loop = session, session.raw, loop
+  session.loop = loop
   return left
 end
 
 local function vacate(object)
   local loop <const> = object.loop
-  object.loop = nil
+  object.loop = false
   if object.session.loop == loop then object.session.loop = nil end
   if loop.permit.held then loop.permit:release() end
 end
@@ -101,6 +104,11 @@ CopyIn.close = give_up
 
 local copy_in_meta <const> = { __index = CopyIn, __close = give_up, __name = "weir.postgres.copy_in" }
 
+-- Closes a copy until it is handed over.
+local guard_meta <const> = { __close = function(guard)
+  if guard.copy then give_up(guard.copy) end
+end }
+
 local function write_item(copy, item)
   if type(item) == "table" then
     copy:write(values.copy_line(item, item.n or #item))
@@ -122,10 +130,8 @@ function methods:copy_in(sql, source)
     core.check_function(source, "postgres:copy_in", "source")
   end
   local copy <const> = setmetatable({}, copy_in_meta)
+  local guard <close> = setmetatable({ copy = copy }, guard_meta)
   local left <const> = occupy(self, "copy_in", timeout, copy)
-  local guard <close> = setmetatable({ copy = copy }, { __close = function(guard) -- luacheck: ignore 211
-    if guard.copy then give_up(guard.copy) end
-  end })
   libpq.copy_in(copy.raw, left, text)
   if source == nil then
     guard.copy = nil
@@ -160,12 +166,10 @@ CopyOut.close = give_up
 function methods:copy_out(sql)
   local text <const>, timeout <const> = read_sql("copy_out", sql)
   local copy <const> = setmetatable({}, copy_out_meta)
+  local guard <close> = setmetatable({ copy = copy }, guard_meta)
   local left <const> = occupy(self, "copy_out", timeout, copy)
-  local ok <const>, err <const> = pcall(libpq.copy_out, copy.raw, left, text)
-  if not ok then
-    give_up(copy)
-    error(err, 0)
-  end
+  libpq.copy_out(copy.raw, left, text)
+  guard.copy = nil
   return next_chunk, copy, nil, copy
 end
 
@@ -202,7 +206,7 @@ function methods:pipeline(options, fn, ...)
   core.check_function(fn, "postgres:pipeline", "fn")
   local timeout <const> = options.timeout
   if timeout ~= nil then core.check_seconds(timeout, "postgres:pipeline", "timeout") end
-  local p <close> = setmetatable({ loop = false }, pipeline_meta)
+  local p <close> = setmetatable({}, pipeline_meta)
   libpq.pipeline(self.raw, occupy(self, "pipeline", timeout, p))
   fn(p, ...)
   return libpq.pipeline_end(p.raw)
