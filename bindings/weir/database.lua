@@ -245,7 +245,7 @@ local function next_row(rows)
   local cursor <const> = rows.cursor
   if not cursor then return nil end
   local row <const> = rows.session.driver.next(cursor)
-  if row == nil then rows:close() end
+  if row == nil and rows.loop.owner == running() then rows:close() end -- else who began it will
   return row
 end
 

@@ -130,6 +130,14 @@ describe("weir.postgres stream #real", function()
       assert.is_true(ticks >= 90)
     end))
 
+    it("is a source that other tasks may ask, and its own closes", with(function(db)
+      local next_row, rows = db:rows("select g from generate_series(1, 300) g")
+      local out = weir.map(function() return next_row(rows) end, function(row) return row.g end, { limit = 5 })
+      for i = 1, 300 do assert.equal(i, out[i]) end
+      rows:close()
+      assert.equal(1, db:value("select 1"))
+    end))
+
     it("has the connection for itself", with(function(db)
       for _ in db:rows("select generate_series(1, 10)") do
         helper.error("misuse", db.query, db, "select 1")
