@@ -291,6 +291,21 @@ static void what_a_clear_left_goes_before_anything_is_evicted(void **state)
     shut_bed();
 }
 
+static void one_large_entry_takes_the_place_of_what_a_clear_left(void **state)
+{
+    enum { N = 2000 };
+    weir_cache_options o = plain;
+    (void)state;
+    o.max_bytes = N * weir__entry_cost(6, 10);
+    open_bed(&o);
+    fill(1, N);
+    weir_cache_clear(bed.c);
+    CHECK_OK(set_sized("k", N + 1, o.max_bytes - weir__entry_cost(1, 0), 100));
+    CHECK_INT(weir_cache_bytes(bed.c), o.max_bytes);
+    CHECK_INT(bed.n_alive, 1);
+    shut_bed();
+}
+
 static void a_freed_cache_leaves_its_flights_good(void **state)
 {
     weir_waiter w;
@@ -359,6 +374,7 @@ int main(void)
         cmocka_unit_test(a_large_clear_is_done_at_once_and_freed_in_slices),
         cmocka_unit_test(insertions_free_what_a_clear_left),
         cmocka_unit_test(what_a_clear_left_goes_before_anything_is_evicted),
+        cmocka_unit_test(one_large_entry_takes_the_place_of_what_a_clear_left),
         cmocka_unit_test(a_freed_cache_leaves_its_flights_good),
         cmocka_unit_test(a_closed_cache_settles_everybody),
     };

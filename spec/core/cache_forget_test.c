@@ -170,6 +170,9 @@ static void what_a_load_is_tagged_with_its_value_has(void **state)
     open_bed(&o);
     weir_load *load = begin("k", 0);
     CHECK_OK(tag("k", "t"));
+    uint64_t allocs = weir_simulator_allocs(bed.sim);
+    CHECK_OK(tag("k", "t")); /* it has it */
+    CHECK_INT(weir_simulator_allocs(bed.sim), allocs);
     CHECK_INT(store(load, 1, 100, 0), 1);
     land(load, WEIR_FLIGHT_LANDED, 1);
     pass(150);
@@ -220,6 +223,23 @@ static void the_refresh_of_a_tagged_entry_is_discarded_with_it(void **state)
     CHECK_INT(store(load, 2, 100, 0), 0);
     land(load, WEIR_FLIGHT_LANDED, 0);
     CHECK_INT(look("k").found, WEIR_FOUND_NOTHING);
+    shut_bed();
+}
+
+/* A tag that is deleted again while it is remembered: the later one counts. */
+static void the_last_deletion_of_a_tag_counts(void **state)
+{
+    (void)state;
+    open_bed(&plain);
+    weir_load *a = begin("a", 0);
+    CHECK_INT(delete_tag("t"), 0);
+    weir_load *b = begin("b", 0);
+    CHECK_INT(delete_tag("u"), 0);
+    CHECK_INT(delete_tag("t"), 0);
+    CHECK_OK(tag("b", "t"));
+    CHECK_INT(store(b, 1, 100, 0), 0);
+    land(b, WEIR_FLIGHT_LANDED, 0);
+    land(a, WEIR_FLIGHT_LANDED, 0);
     shut_bed();
 }
 
@@ -307,6 +327,7 @@ int main(void)
         cmocka_unit_test(what_a_load_is_tagged_with_its_value_has),
         cmocka_unit_test(a_tag_that_was_deleted_while_it_loaded_comes_too_late),
         cmocka_unit_test(the_refresh_of_a_tagged_entry_is_discarded_with_it),
+        cmocka_unit_test(the_last_deletion_of_a_tag_counts),
         cmocka_unit_test(deleted_tags_are_remembered_within_bounds),
         cmocka_unit_test(a_load_from_before_is_let_go_with_its_tags),
         cmocka_unit_test(tags_weigh_and_are_bounded),
