@@ -202,14 +202,20 @@ static void lend_idle(weir_pool *p)
     }
 }
 
-/* While open there is nothing to wait for but what is being checked. */
+/* While open there is nothing to wait for but what is being checked, for the first in line. */
 static void refuse_open(weir_pool *p)
 {
-    while (p->open && p->waiting > p->checks) {
-        weir_lease *last = weir__pool_request(p->queue.head.prev);
-        last->rc = WEIR_EOPEN;
+    if (!p->open || p->waiting <= p->checks)
+        return;
+    weir_link *k = weir_list_first(&p->queue), *next;
+    for (uint32_t i = p->checks; i > 0; i--)
+        k = weir_list_next(&p->queue, k);
+    for (; k != NULL; k = next) {
+        weir_lease *lease = weir__pool_request(k);
+        next = weir_list_next(&p->queue, k);
+        lease->rc = WEIR_EOPEN;
         p->stats.open++;
-        weir__pool_turn_away(p, last, WEIR_FAILED);
+        weir__pool_turn_away(p, lease, WEIR_FAILED);
     }
 }
 

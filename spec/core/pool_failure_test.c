@@ -120,6 +120,8 @@ static void after_failures_in_a_row_it_is_open_until_a_probe_succeeds(void **sta
         CHECK_INT(b->w[i].lease->rc, i < 3 ? -1 : WEIR_EOPEN);
         CHECK((b->w[i].lease->failure != 0) == (i < 3));
     }
+    for (unsigned i = 0; i < 6; i++)
+        CHECK_INT(b->turned[i], i); /* in the order in which they came */
     CHECK(b->out[b->p.cause]);
     CHECK_ERR(weir_pool_take(&b->p, NULL, 1, &lease), WEIR_EOPEN);
     CHECK_ERR(weir_pool_acquire(&b->p, NULL, &b->w[6].wait, WEIR_FOREVER, 0, &lease), WEIR_EOPEN);

@@ -377,7 +377,7 @@ void pool_model_go(bed *b)
         }
         while (b->open && (uint32_t)b->n_queue > pool_model_checks(b)) {
             b->stats.open++;
-            pool_model_turn_away(b, b->queue[b->n_queue - 1], WEIR_EOPEN, 0);
+            pool_model_turn_away(b, b->queue[pool_model_checks(b)], WEIR_EOPEN, 0);
         }
         if (b->closed || (b->draining && b->n_queue == 0))
             wind_up(b);
