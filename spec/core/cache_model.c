@@ -89,7 +89,7 @@ static uint64_t end_of(const model *m, const model_entry *e)
     uint64_t longer = m->options.stale;
     if (longer < m->options.stale_if_error)
         longer = m->options.stale_if_error;
-    return e->negative ? e->expires : sum(e->expires, longer);
+    return e->negative || e->strict ? e->expires : sum(e->expires, longer);
 }
 
 /* Out of the order; the value is the caller's to drop. */
@@ -209,6 +209,11 @@ model_answer cache_model_look(model *m, int key)
     e->visited = 1;
     m->stats.stale++;
     return (model_answer){WEIR_FOUND_STALE, !rests && load < 0, e->value, -1};
+}
+
+model_answer cache_model_look_load(model *m, int key)
+{
+    return must_wait(m, cache_model_load_of(m, key));
 }
 
 model_answer cache_model_peek(const model *m, int key)
@@ -341,6 +346,14 @@ int cache_model_set(model *m, int key, int value, size_t size, uint64_t ttl)
                          .expires = later(m, ttl),
                          .visited = old != NULL});
     return 0;
+}
+
+int cache_model_forbid_stale(model *m, int key)
+{
+    int i = place_of(m, key);
+    if (i >= 0)
+        m->entry[i].strict = 1;
+    return i >= 0;
 }
 
 int cache_model_delete(model *m, int key)

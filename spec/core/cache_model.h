@@ -20,7 +20,7 @@ typedef struct model_entry {
     int key, value;
     size_t size;
     uint64_t expires, retry_at;
-    int visited, negative, rests;
+    int visited, negative, rests, strict;
     unsigned tags;         /* a bit each */
     uint64_t tagged[TAGS]; /* when, by count, for those it has */
     unsigned epoch;
@@ -83,12 +83,15 @@ const model_entry *cache_model_find(const model *m, int key);
 int cache_model_load_of(const model *m, int key); /* indexed; or -1 */
 
 model_answer cache_model_look(model *m, int key);
+/* For who wants a new one. */
+model_answer cache_model_look_load(model *m, int key);
 model_answer cache_model_peek(const model *m, int key);
 /* The slot, or -1. The caller has seen to a free one. */
 int cache_model_begin(model *m, int key, int behind);
 int cache_model_store(model *m, int load, int value, size_t size, uint64_t ttl, int negative);
 int cache_model_failed(model *m, int load, int *value);
 int cache_model_set(model *m, int key, int value, size_t size, uint64_t ttl);
+int cache_model_forbid_stale(model *m, int key);
 int cache_model_delete(model *m, int key);
 void cache_model_clear(model *m);
 void cache_model_close(model *m);

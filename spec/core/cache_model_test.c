@@ -172,8 +172,10 @@ static void op_ask(bed *b, const op *o)
     uint64_t deadline = o->t % 2 == 0 ? WEIR_FOREVER : weir_after(b->rt, o->t % 31);
     if (!has_room(b))
         return;
-    model_answer want = cache_model_look(&b->m, key);
-    weir_answer is = weir_cache_look(b->c, keys[key], b->m.key_length[key]);
+    int anew = o->n % 16 == 15;
+    model_answer want = anew ? cache_model_look_load(&b->m, key) : cache_model_look(&b->m, key);
+    weir_answer is = anew ? weir_cache_look_load(b->c, keys[key], b->m.key_length[key])
+                          : weir_cache_look(b->c, keys[key], b->m.key_length[key]);
     EXPECT(b, is.found == want.found && is.refresh == want.refresh);
     EXPECT(b, is.value == want.value);
     EXPECT(b, is.load == (want.load < 0 ? NULL : b->load[want.load]));
@@ -261,6 +263,18 @@ static void op_delete(bed *b, const op *o)
     b->invalidated[key] = b->op;
 }
 
+static void op_forbid(bed *b, const op *o)
+{
+    int key = (int)(o->which % KEYS);
+    int want = cache_model_forbid_stale(&b->m, key);
+    EXPECT(b, weir_cache_forbid_stale(b->c, keys[key], b->m.key_length[key]) == want);
+    const model_entry *e = cache_model_find(&b->m, key);
+    if (e != NULL) { /* from now on it is had for its ttl alone */
+        origin *v = &b->value[e->value];
+        v->keeps = e->expires == WEIR_FOREVER ? WEIR_FOREVER : e->expires - v->stored;
+    }
+}
+
 static void op_tag(bed *b, const op *o)
 {
     int key = (int)(o->which % KEYS), tag = (int)(o->t % TAGS);
@@ -328,6 +342,8 @@ static void apply(bed *b, const op *o)
         op_clear(b, o->n % 8 == 0);
         break;
     case 1:
+        op_forbid(b, o);
+        break;
     case 2:
         op_delete(b, o);
         break;
@@ -519,7 +535,7 @@ static int run_sequence(const void *ops, size_t n, void *ctx)
 static const char *op_name(uint32_t what)
 {
     static const char *const names[] = {
-        "clear", "delete", "delete",  "delete_tag", "tag",  "tag",  "set",
+        "clear", "forbid", "delete",  "delete_tag", "tag",  "tag",  "set",
         "set",   "set",    "give_up", "give_up",    "turn", "turn", "turn",
         "turn",  "turn",   "end",     "end",        "end",  "end",  "end"};
     what %= 32;

@@ -216,6 +216,46 @@ static void stale_if_error_is_for_failures_alone(void **state)
     shut_bed();
 }
 
+static void an_entry_may_forbid_to_be_answered_past_its_ttl(void **state)
+{
+    weir_cache_options o = plain;
+    intptr_t old;
+    (void)state;
+    o.stale = o.stale_if_error = 50;
+    open_bed(&o);
+    CHECK_INT(weir_cache_forbid_stale(bed.c, "k", 1), 0);
+    set("k", 1, 100);
+    CHECK_INT(weir_cache_forbid_stale(bed.c, "k", 1), 1);
+    pass(99);
+    finds("k", WEIR_FOUND_FRESH, 1);
+    weir_load *load = begin("k", 1);
+    pass(1);
+    CHECK_INT(weir_cache_failed(bed.c, load, &old), 0);
+    land(load, WEIR_FLIGHT_FAILED, 0);
+    finds("k", WEIR_FOUND_NOTHING, 0);
+    set("k", 2, 100); /* what replaces it does not */
+    pass(100);
+    finds("k", WEIR_FOUND_STALE, 2);
+    shut_bed();
+}
+
+static void who_wants_a_new_value_joins_or_begins_a_load(void **state)
+{
+    (void)state;
+    open_bed(&plain);
+    set("k", 1, 100);
+    CHECK_INT(weir_cache_look_load(bed.c, "k", 1).found, WEIR_FOUND_NOTHING);
+    CHECK(weir_cache_load(bed.c, "k", 1) == NULL);
+    weir_load *load = begin("k", 0);
+    weir_answer a = weir_cache_look_load(bed.c, "k", 1);
+    CHECK(a.found == WEIR_FOUND_FLIGHT && a.load == load);
+    CHECK(weir_cache_load(bed.c, "k", 1) == load);
+    CHECK_INT(stats()->misses, 2);
+    CHECK_INT(stats()->hits, 0);
+    land(load, WEIR_FLIGHT_FAILED, 0);
+    shut_bed();
+}
+
 static void failures_and_nothing_are_remembered_for_their_own_time(void **state)
 {
     weir_cache_options o = plain;
@@ -431,6 +471,8 @@ int main(void)
         cmocka_unit_test(a_failed_refresh_keeps_the_old_value),
         cmocka_unit_test(without_a_negative_ttl_a_failed_refresh_is_tried_again),
         cmocka_unit_test(stale_if_error_is_for_failures_alone),
+        cmocka_unit_test(an_entry_may_forbid_to_be_answered_past_its_ttl),
+        cmocka_unit_test(who_wants_a_new_value_joins_or_begins_a_load),
         cmocka_unit_test(failures_and_nothing_are_remembered_for_their_own_time),
         cmocka_unit_test(nothing_replaces_the_old_value),
         cmocka_unit_test(a_failure_over_a_remembered_failure_is_the_answer),
