@@ -19,8 +19,7 @@ weir_pg *weir__pg_check(lua_State *L, int index)
     return luaL_checkudata(L, index, WEIR_PG_CONNECTION);
 }
 
-/* --- its life
- * ------------------------------------------------------------------------------------------- */
+/* --- its life -------------------------------------------------------------------------------- */
 static const weir_lua_api *api_of(lua_State *L)
 {
     return lua_touserdata(L, lua_upvalueindex(1));
@@ -126,8 +125,7 @@ static int connection_gc(lua_State *L)
     return 0;
 }
 
-/* --- looking at it
- * ---------------------------------------------------------------------------------------- */
+/* --- looking at it --------------------------------------------------------------------------- */
 static int is_open(lua_State *L)
 {
     const weir_pg *c = weir__pg_check(L, 1);
@@ -224,8 +222,7 @@ static int connection_tostring(lua_State *L)
     return 1;
 }
 
-/* --- the module
- * --------------------------------------------------------------------------------------------- */
+/* --- the module ------------------------------------------------------------------------------ */
 int luaopen_weir_postgres_libpq(lua_State *L);
 
 LUAMOD_API int luaopen_weir_postgres_libpq(lua_State *L)

@@ -57,9 +57,8 @@ typedef enum weir_pg_op {
     OP_COUNT
 } weir_pg_op;
 
-#define WEIR_PG_UNSENT                                                                             \
-    (256 * 1024) /* bytes of ours that may wait in libpq; more waits for room                      \
-                  */
+/* Bytes of ours that may wait in libpq; more waits for room. */
+#define WEIR_PG_UNSENT (256 * 1024)
 
 /* A prepared statement; user value 1 is its text. */
 typedef struct weir_pg_statement {
@@ -146,8 +145,7 @@ weir_pg *weir__pg_new(lua_State *L);
 /* Close: wake who waits, free all, from any state. Idempotent. */
 void weir__pg_close(weir_pg *c);
 
-/* --- pg_loop.c: what happens on the socket -----------------------------------------------------
- */
+/* --- pg_loop.c: what happens on the socket --------------------------------------------------- */
 /* Watch the socket of a new attempt, or of an open connection. 0 or a code. */
 int weir__pg_open_poll(weir_pg *c);
 void weir__pg_close_poll(weir_pg *c);
@@ -170,8 +168,7 @@ void weir__pg_clear(weir_pg *c);
 /* COPY: our side is over, well or with `message`. 0 if the connection broke. */
 int weir__pg_end_copy(weir_pg *c, const char *message);
 
-/* --- pg_cancel.c: a command that its task gave up ------------------------------------------------
- */
+/* --- pg_cancel.c: a command that its task gave up -------------------------------------------- */
 /* BUSY -> RECOVERING, or READY at once if all was read. */
 void weir__pg_abandon(weir_pg *c);
 /* Go on with what was read; READY when that is all. */
@@ -184,8 +181,7 @@ void weir__pg_cancel_init(weir_pg *c);
 /* Push (and keep in the registry) the house of the state. [-0, +0, m] */
 weir_pg_house *weir__pg_house(lua_State *L);
 
-/* --- pg_connect.c, pg_hosts.c
- * ---------------------------------------------------------------------- */
+/* --- pg_connect.c, pg_hosts.c ---------------------------------------------------------------- */
 int weir__pg_connect(lua_State *L);
 /* An event on the socket of an attempt. */
 void weir__pg_dial_on(weir_pg *c);
@@ -233,8 +229,7 @@ int weir__pg_list_hosts(weir_pg *c);
 /* The number of the entry that libpq tries now, `from` or a later one. */
 unsigned weir__pg_find_current(weir_pg *c, unsigned from);
 
-/* --- pg_error.c
- * ------------------------------------------------------------------------------------- */
+/* --- pg_error.c ------------------------------------------------------------------------------ */
 /* Keep `text` (several lines become one) as what became of the connection. */
 void weir__pg_set_fault(weir_pg *c, const char *kind, const char *sqlstate, const char *text);
 void weir__pg_clear_fault(weir_pg *c);
@@ -248,8 +243,7 @@ int weir__pg_raise_fault(lua_State *L, weir_pg *c, const char *op);
 void weir__pg_push_head(lua_State *L, int sql);
 int weir__pg_raise_timeout(lua_State *L, weir_pg *c, const char *op, const char *doing, int sql);
 
-/* --- pg_params.c: Lua to PostgreSQL
- * ------------------------------------------------------------------ */
+/* --- pg_params.c: Lua to PostgreSQL ---------------------------------------------------------- */
 /* Send the statement at `index` (text or prepared, as it is known to the server) with the
  * parameters from `first` to `last`. As PQsendQueryParams. Raises misuse, before anything is sent.
  */
@@ -257,8 +251,7 @@ int weir__pg_send(lua_State *L, weir_pg *c, const char *op, int index, int first
 /* The text at `index`: a string without NULs, or misuse. */
 const char *weir__pg_check_sql(lua_State *L, weir_pg *c, const char *op, int index);
 
-/* --- pg_decode.c: PostgreSQL to Lua
- * ------------------------------------------------------------------ */
+/* --- pg_decode.c: PostgreSQL to Lua ---------------------------------------------------------- */
 /* Push the value of a field. [-0, +1, e] */
 void weir__pg_push_value(lua_State *L, weir_pg *c, const PGresult *r, int row, int column);
 /* Push a table of all rows. */
@@ -269,15 +262,13 @@ void weir__pg_push_names(lua_State *L, const PGresult *r);
 /* Rows changed by a command, -1 if it is none that changes rows. */
 lua_Integer weir__pg_affected(const PGresult *r);
 
-/* --- pg_array.c
- * ---------------------------------------------------------------------------------------- */
+/* --- pg_array.c ------------------------------------------------------------------------------ */
 /* Push the array whose text is at `p`; its elements have type `of`. */
 void weir__pg_push_array(lua_State *L, weir_pg *c, Oid of, const char *p, size_t size);
 /* Push a value from its text. */
 void weir__pg_push_text(lua_State *L, weir_pg *c, Oid type, const char *s, size_t size);
 
-/* --- pg_call.c: one statement, waited for
- * ---------------------------------------------------------------- */
+/* --- pg_call.c: one statement, waited for ---------------------------------------------------- */
 /* Enter a wait (raises), before anything is sent. */
 weir_waiter *weir__pg_enter(lua_State *L, weir_pg *c, const char *op);
 /* Arm it. Nothing may raise from here to api->park. */
@@ -299,16 +290,14 @@ void weir__pg_sent(weir_pg *c, int sent, size_t size);
 extern const luaL_Reg weir__pg_calls[], weir__pg_rows_calls[], weir__pg_copy_calls[],
     weir__pg_pipeline_calls[], weir__pg_listen_calls[];
 
-/* --- pg_rows.c: rows one at a time
- * ---------------------------------------------------------------------------- */
+/* --- pg_rows.c: rows one at a time ----------------------------------------------------------- */
 #define WEIR_PG_CURSOR "weir.postgres.cursor"
 /* Push a cursor for the rows of the command under way, whose first result is `r` (kept by `c`).
  * The connection is at 1, the statement at `sql`. */
 int weir__pg_push_cursor(lua_State *L, weir_pg *c, int sql);
 void weir__pg_rows_open(lua_State *L);
 
-/* --- pg_listen.c
- * ------------------------------------------------------------------------------------------ */
+/* --- pg_listen.c ----------------------------------------------------------------------------- */
 /* Take notifications from libpq and wake who waits for them. */
 void weir__pg_take_notes(weir_pg *c);
 void weir__pg_drop_notes(weir_pg *c);

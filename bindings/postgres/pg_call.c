@@ -143,8 +143,7 @@ void weir__pg_sent(weir_pg *c, int sent, size_t size)
         weir__pg_flush(c);
 }
 
-/* --- statements that were given back
- * --------------------------------------------------------------- */
+/* --- statements that were given back --------------------------------------------------------- */
 /* Only outside transactions: one that fails would take the transaction with it. */
 static int must_clean(const weir_pg *c)
 {
@@ -216,8 +215,7 @@ static int must_prepare_again(weir_pg *c, weir_pg_statement *s)
     return is_gone || is_stale;
 }
 
-/* --- the rounds
- * ---------------------------------------------------------------------------------------- */
+/* --- the rounds ------------------------------------------------------------------------------ */
 static int resumed(lua_State *L, int status, lua_KContext phase);
 
 int weir__pg_finish(lua_State *L, weir_pg *c)

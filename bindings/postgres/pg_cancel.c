@@ -129,8 +129,7 @@ void weir__pg_cancel_end(weir_pg *c)
     }
 }
 
-/* --- reading to the end
- * ---------------------------------------------------------------------------- */
+/* --- reading to the end ---------------------------------------------------------------------- */
 /* 1: go on, 0: wait for more, or it is lost. */
 static int drop_one(weir_pg *c)
 {

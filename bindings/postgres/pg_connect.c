@@ -13,8 +13,7 @@
 
 enum { OPTIONS = 1 }; /* on the stack, and beneath it what the strings belong to */
 
-/* --- ends
- * ---------------------------------------------------------------------------------------------- */
+/* --- ends ------------------------------------------------------------------------------------ */
 void weir__pg_dial_free(weir_pg *c)
 {
     weir_pg_dial *d = c->dial;
@@ -71,8 +70,7 @@ static void succeed(weir_pg *c)
     weir__pg_wake(c, WEIR_GRANTED);
 }
 
-/* --- dialling
- * -------------------------------------------------------------------------------------------- */
+/* --- dialling -------------------------------------------------------------------------------- */
 int weir__pg_dial_events(const weir_pg *c)
 {
     return c->dial->wants == PGRES_POLLING_READING ? WEIR_READABLE : WEIR_WRITABLE;
@@ -156,9 +154,7 @@ static void too_slow(weir_runtime *rt, weir_timer *timer)
     begin_attempt(c);
 }
 
-/* --- names
- * -------------------------------------------------------------------------------------------------
- */
+/* --- names ----------------------------------------------------------------------------------- */
 static void all_known(weir_pg *c)
 {
     const weir_pg_dial *d = c->dial;
@@ -220,9 +216,7 @@ static int look_up(weir_pg *c)
     return 0;
 }
 
-/* --- Lua
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- Lua ------------------------------------------------------------------------------------- */
 static const char *const op = "postgres.connect";
 
 /* The lists of keys and values into the dial. Room for what is added is left. */

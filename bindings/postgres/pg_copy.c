@@ -26,8 +26,7 @@ static weir_pg *check_copying(lua_State *L, int mode)
     return c;
 }
 
-/* --- in
- * ---------------------------------------------------------------------------------------------- */
+/* --- in -------------------------------------------------------------------------------------- */
 static int writek(lua_State *L, int status, lua_KContext ctx);
 
 static int write_on(lua_State *L, weir_pg *c)
@@ -126,8 +125,7 @@ static int copy_end(lua_State *L)
     return await_end(L, c, w);
 }
 
-/* --- out
- * --------------------------------------------------------------------------------------------- */
+/* --- out ------------------------------------------------------------------------------------- */
 static int readk(lua_State *L, int status, lua_KContext ctx);
 
 /* [-0, +1, m] of bytes that libpq gave us: freed also if there is no memory for the string. */

@@ -9,8 +9,7 @@
 
 #define HEAD 80 /* bytes shown of a statement */
 
-/* --- what became of the connection ---------------------------------------------------------------
- */
+/* --- what became of the connection ----------------------------------------------------------- */
 void weir__pg_clear_fault(weir_pg *c)
 {
     weir__pg_alloc(c, c->fault.text, c->fault.size, 0);
@@ -117,8 +116,7 @@ int weir__pg_raise_fault(lua_State *L, weir_pg *c, const char *op)
     return lua_error(L);
 }
 
-/* --- a statement that was refused
- * ----------------------------------------------------------------- */
+/* --- a statement that was refused ------------------------------------------------------------ */
 static const char *text_of(lua_State *L, int sql, size_t *size)
 {
     const char *s = NULL;

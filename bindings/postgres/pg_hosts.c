@@ -124,8 +124,7 @@ const char *weir__pg_find_hosts(weir_pg *c, char *text, size_t size)
     return problem;
 }
 
-/* --- the lists
- * --------------------------------------------------------------------------------------- */
+/* --- the lists ------------------------------------------------------------------------------- */
 /* Entry after entry: the addresses of a name, or the host as it was given. */
 typedef struct entry {
     const char *host, *hostaddr, *port;

@@ -22,8 +22,7 @@ static const int codes[] = {PG_DIAG_SEVERITY_NONLOCALIZED, PG_DIAG_SQLSTATE,
                             PG_DIAG_MESSAGE_PRIMARY,       PG_DIAG_MESSAGE_DETAIL,
                             PG_DIAG_MESSAGE_HINT,          PG_DIAG_CONTEXT};
 
-/* --- notifications
- * ------------------------------------------------------------------------------------ */
+/* --- notifications --------------------------------------------------------------------------- */
 static const char *const op = "postgres:notification";
 
 static void wake_next(weir_pg *c)
@@ -136,8 +135,7 @@ static int notification(lua_State *L)
     return c->api->park(L, notifiedk, 0);
 }
 
-/* --- notices
- * -------------------------------------------------------------------------------------------- */
+/* --- notices --------------------------------------------------------------------------------- */
 /* Called by libpq, in the middle of its work. */
 void weir__pg_on_notice(void *data, const PGresult *r)
 {

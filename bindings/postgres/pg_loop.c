@@ -24,8 +24,7 @@ void weir__pg_wake(weir_pg *c, weir_status status)
     c->api->waiter_settle(c->rt, w, status);
 }
 
-/* --- losing it ----------------------------------------------------------------------------------
- */
+/* --- losing it ------------------------------------------------------------------------------- */
 static int is_error(const PGresult *r)
 {
     ExecStatusType status = PQresultStatus(r);
@@ -93,8 +92,7 @@ void weir__pg_lose(weir_pg *c, const char *text)
     wake_all(c);
 }
 
-/* --- reading and sending
- * -------------------------------------------------------------------------- */
+/* --- reading and sending --------------------------------------------------------------------- */
 static int is_readable(const weir_pg *c)
 {
     struct pollfd p = {.fd = PQsocket(c->pg), .events = POLLIN};
@@ -136,8 +134,7 @@ int weir__pg_end_copy(weir_pg *c, const char *message)
     return weir__pg_flush(c);
 }
 
-/* --- collecting
- * ----------------------------------------------------------------------------------- */
+/* --- collecting ------------------------------------------------------------------------------ */
 void weir__pg_clear(weir_pg *c)
 {
     for (size_t i = 0; i < c->n_results; i++)
@@ -302,8 +299,7 @@ void weir__pg_pump(weir_pg *c)
         weir__pg_wake(c, WEIR_GRANTED);
 }
 
-/* --- watching
- * --------------------------------------------------------------------------------------- */
+/* --- watching -------------------------------------------------------------------------------- */
 /* In these libpq takes what we give it even when the connection is gone: only reading shows that.
  */
 static int is_sending(const weir_pg *c)

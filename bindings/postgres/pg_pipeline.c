@@ -27,8 +27,7 @@ static weir_pg *check_pipeline(lua_State *L)
     return c;
 }
 
-/* --- begin
- * ---------------------------------------------------------------------------------------------- */
+/* --- begin ----------------------------------------------------------------------------------- */
 static int begink(lua_State *L, int status, lua_KContext ctx);
 
 static int begin(lua_State *L, weir_pg *c)
@@ -63,9 +62,7 @@ static int pipeline(lua_State *L)
     return begin(L, c);
 }
 
-/* --- add
- * ------------------------------------------------------------------------------------------------
- */
+/* --- add ------------------------------------------------------------------------------------- */
 /* Room for one result more. Raises, with nothing changed. */
 static void reserve(lua_State *L, weir_pg *c)
 {
@@ -152,9 +149,7 @@ static int pipeline_sync(lua_State *L)
     return 0;
 }
 
-/* --- end
- * ------------------------------------------------------------------------------------------------
- */
+/* --- end ------------------------------------------------------------------------------------- */
 /* Push the outcome of one statement; `failed` is the index of the error before it, or 0. */
 static void push_outcome(lua_State *L, weir_pg *c, const PGresult *r, int failed)
 {
