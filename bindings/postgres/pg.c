@@ -27,10 +27,9 @@ static const weir_lua_api *api_of(lua_State *L)
 
 static void end(weir_pg *c, int may_ask)
 {
-    weir_pg_cancel *k = c->cancel;
     if (c->state == PG_CLOSED)
         return;
-    if (may_ask && c->state == PG_BUSY && k == NULL)
+    if (may_ask && (c->state == PG_BUSY || c->state == PG_RECOVERING))
         weir__pg_cancel_and_forget(c);
     weir__pg_cancel_end(c);
     weir__pg_dial_free(c);

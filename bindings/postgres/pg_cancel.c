@@ -110,8 +110,12 @@ static int request(weir_pg *c, int is_awaited)
 
 void weir__pg_cancel_and_forget(weir_pg *c)
 {
-    if (c->cancel == NULL)
+    if (c->cancel != NULL) {
+        c->cancel->owner = NULL; /* it goes on by itself */
+        c->cancel = NULL;
+    } else {
         request(c, 0);
+    }
 }
 
 void weir__pg_cancel_end(weir_pg *c)

@@ -88,6 +88,17 @@ static void set_gss(weir_pg_dial *d, const PQconninfoOption *options)
     }
 }
 
+/* What libpq says of a URL that it cannot read ends with the URL, passwords and all. */
+static void hide(char *text)
+{
+    char *rest = strstr(text, ": \"");
+    if (rest != NULL && (strstr(rest, "://") != NULL || strstr(text, "token") != NULL))
+        *rest = '\0';
+    rest = strstr(text, " after \"");
+    if (rest != NULL)
+        *rest = '\0';
+}
+
 const char *weir__pg_find_hosts(weir_pg *c, char *text, size_t size)
 {
     weir_pg_dial *d = c->dial;
@@ -107,6 +118,7 @@ const char *weir__pg_find_hosts(weir_pg *c, char *text, size_t size)
     if (strstr(PQerrorMessage(probe), NO_MODE) == NULL) {
         snprintf(text, size, "%.*s", (int)strcspn(PQerrorMessage(probe), "\n"),
                  PQerrorMessage(probe));
+        hide(text);
         PQfinish(probe);
         return text;
     }

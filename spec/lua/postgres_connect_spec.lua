@@ -293,6 +293,11 @@ describe("weir.postgres connect #real", function()
     misuse("exclude each other", { url = "postgres://", dbname = "x" })
     misuse("number", { "postgres://" })
     misuse("sslmod", "postgres://127.0.0.1/?sslmod=x")
+    for _, url in ipairs {
+      "postgres://me:s3cret@[::1/x", "postgres://me:s3cret@h/x?a", "postgres://me:s3cret%zz@h/x", "password=a s3cret",
+    } do
+      assert.is_nil(tostring(fails("misuse", url)):find("s3cret", 1, true))
+    end
     misuse("match", { host = "a,b,c", port = "1,2" })
     misuse("match", { host = "a,b,c", hostaddr = "127.0.0.1" })
   end))

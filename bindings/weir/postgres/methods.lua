@@ -182,7 +182,12 @@ local Pipeline <const> = { op = "pipeline" }
 ---@return integer
 function Pipeline:query(sql, ...)
   check_open(self, "the pipeline")
-  if type(sql) == "table" and sql.handle then sql = sql.handle end
+  if type(sql) == "table" and sql.session then
+    if sql.session.raw ~= self.raw then
+      core.misuse("postgres:pipeline", "the statement must be of this connection")
+    end
+    sql = sql.handle or error(core.error("closed", "postgres:pipeline", "the statement is closed"), 0)
+  end
   return libpq.pipeline_add(self.raw, sql, ...)
 end
 
