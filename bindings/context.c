@@ -48,7 +48,8 @@ lcontext *lcontext_new(lua_State *L, lbox *box, weir_simulator *simulator)
     ctx->number = ++box->n_contexts;
     ctx->main = main_thread(L);
     ctx->from = L;
-    ctx->on_unhandled = LUA_NOREF;
+    ctx->on_unhandled = ctx->reports = LUA_NOREF;
+    ctx->until = WEIR_FOREVER;
     ctx->tasks = tasks;
     ctx->threads = threads;
     ctx->simulator = simulator;
@@ -107,6 +108,7 @@ void lcontext_free(lua_State *L, lcontext *ctx)
     luaL_unref(L, LUA_REGISTRYINDEX, ctx->tasks);
     luaL_unref(L, LUA_REGISTRYINDEX, ctx->threads);
     luaL_unref(L, LUA_REGISTRYINDEX, ctx->on_unhandled);
+    luaL_unref(L, LUA_REGISTRYINDEX, ctx->reports);
     weir_alloc(ctx->rt, ctx->idle, ctx->cap_idle * sizeof *ctx->idle, 0);
     weir_alloc(ctx->rt, ctx->free_slots, ctx->cap_free * sizeof *ctx->free_slots, 0);
     if (ctx->loop != NULL)

@@ -122,6 +122,8 @@ struct lcontext {
     int running;             /* a driver is on the C stack */
     int for_caller;          /* the next spawn is the library\'s, on behalf of who called it */
     int on_unhandled;        /* registry reference of a function, or LUA_NOREF */
+    int reports;             /* the same of a list that gets what would go to standard error */
+    uint64_t until;          /* on virtual time: nothing happens after it; WEIR_FOREVER */
     unsigned n_unhandled;    /* failures that nobody could get: the exit code */
     int deadlocked;          /* detached tasks were left waiting for each other */
     uint64_t parks;          /* waits that really parked */

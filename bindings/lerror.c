@@ -282,16 +282,45 @@ int lerror_handler(lua_State *L)
     return 1;
 }
 
+/* Protected: list, what, text. */
+static int keep_report(lua_State *L)
+{
+    lua_createtable(L, 0, 2);
+    lua_insert(L, 2);
+    lua_setfield(L, 2, "text");
+    lua_pushstring(L, lua_touserdata(L, 3));
+    lua_setfield(L, 2, "what");
+    lua_settop(L, 2);
+    lua_rawseti(L, 1, (lua_Integer)lua_rawlen(L, 1) + 1);
+    return 0;
+}
+
+/* The text at the top goes to whoever watches the run: 0 if nobody does, or memory is short. */
+static int is_kept(lua_State *L, const lcontext *ctx, const char *what)
+{
+    if (ctx->reports == LUA_NOREF || !lua_checkstack(L, 8))
+        return 0;
+    lua_pushcfunction(L, keep_report);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, ctx->reports);
+    lua_pushlightuserdata(L, (void *)(uintptr_t)what);
+    lua_pushvalue(L, -4);
+    if (lua_pcall(L, 3, 0, 0) == LUA_OK)
+        return 1;
+    lua_pop(L, 1);
+    return 0;
+}
+
 void lerror_report(lua_State *L, lcontext *ctx, const char *what, int fatal)
 {
     if (lua_type(L, -1) == LUA_TSTRING)
         lua_pushvalue(L, -1); /* "not enough memory" must need none */
     else
         lerror_push_text(L, -1);
-    const char *text = lua_tostring(L, -1);
-    fflush(stdout);
-    fprintf(stderr, "weir: %s: %s\n", what, text);
-    fflush(stderr);
+    if (!is_kept(L, ctx, what)) {
+        fflush(stdout);
+        fprintf(stderr, "weir: %s: %s\n", what, lua_tostring(L, -1));
+        fflush(stderr);
+    }
     lua_pop(L, 2);
     if (fatal)
         ctx->n_unhandled++;

@@ -9,25 +9,6 @@
 
 #include "context.h"
 
-/* Let something happen: 0 if nothing can any more. */
-static int step(lcontext *ctx)
-{
-    if (ctx->simulator != NULL)
-        return !lpool_is_all(ctx) && weir_simulator_step(ctx->simulator, ctx->rt);
-    if (ctx->guest != NULL)
-        lguest_step(ctx->from, ctx);
-    /* Garbage is collected in the loop's idle time, in small steps, so that less is left to be
-     * collected while tasks run. */
-    if (weir_next_turn(ctx->rt) != 0) {
-        lcontext_trim(ctx);
-        if (ctx->box->idle_gc)
-            lua_gc(ctx->from, LUA_GCSTEP, ctx->box->idle_gc);
-    }
-    if (weir_loop_once(ctx->loop, 1))
-        return 1;
-    return ctx->guest != NULL && lguest_step(ctx->from, ctx); /* the turn may have woken it */
-}
-
 enum { MAX_LISTED = 20 };
 
 /* Protected. Push "who waits in what" for the waiting tasks below the root. */
@@ -60,6 +41,58 @@ end:
     }
     luaL_pushresult(&b);
     return 1;
+}
+
+static ltask *child(weir_link *k)
+{
+    return (ltask *)(void *)weir_scope_task(weir_container(k, weir_scope, link));
+}
+
+/* What pools do goes on until they have been closed, which is `at_last`. */
+static void cancel_all(lcontext *ctx, const char *why, int at_last)
+{
+    weir_scope *root = weir_root(ctx->rt);
+    for (weir_link *k = weir_list_first(&root->children); k; k = weir_list_next(&root->children, k))
+        if (at_last || child(k)->work != LWORK_POOL)
+            weir_scope_cancel(ctx->rt, &child(k)->task.scope, (weir_reason){why, 0});
+}
+
+/* The time of a run on virtual time is over: say who waits, and cancel them. */
+static void end_time(lcontext *ctx)
+{
+    lua_State *L = ctx->from;
+    ctx->until = WEIR_FOREVER;
+    lua_pushcfunction(L, list_waiting);
+    lua_pushlightuserdata(L, ctx);
+    lua_pcall(L, 1, 1, 0); /* an error is as good a text */
+    lerror_report(L, ctx, "timeout", 1);
+    cancel_all(ctx, "the time of the run is over", 0);
+    weir_scope_open_shields(ctx->rt, weir_root(ctx->rt));
+}
+
+/* Let something happen: 0 if nothing can any more. */
+static int step(lcontext *ctx)
+{
+    if (ctx->simulator != NULL) {
+        if (lpool_is_all(ctx))
+            return 0;
+        uint64_t next = weir_next_turn(ctx->rt);
+        if (next > ctx->until && next != WEIR_FOREVER)
+            end_time(ctx);
+        return weir_simulator_step(ctx->simulator, ctx->rt);
+    }
+    if (ctx->guest != NULL)
+        lguest_step(ctx->from, ctx);
+    /* Garbage is collected in the loop's idle time, in small steps, so that less is left to be
+     * collected while tasks run. */
+    if (weir_next_turn(ctx->rt) != 0) {
+        lcontext_trim(ctx);
+        if (ctx->box->idle_gc)
+            lua_gc(ctx->from, LUA_GCSTEP, ctx->box->idle_gc);
+    }
+    if (weir_loop_once(ctx->loop, 1))
+        return 1;
+    return ctx->guest != NULL && lguest_step(ctx->from, ctx); /* the turn may have woken it */
 }
 
 /* Protected. Keep the deadlock as an error of the scope that the main task ends. */
@@ -116,19 +149,7 @@ static void break_deadlock(lua_State *L, lcontext *ctx, ltask *t)
     weir_scope_open_shields(ctx->rt, s);
 }
 
-static ltask *child(weir_link *k)
-{
-    return (ltask *)(void *)weir_scope_task(weir_container(k, weir_scope, link));
-}
-
-/* What pools do goes on until they have been closed, which is `at_last`. */
-static void cancel_daemons(lcontext *ctx, int at_last)
-{
-    weir_scope *root = weir_root(ctx->rt);
-    for (weir_link *k = weir_list_first(&root->children); k; k = weir_list_next(&root->children, k))
-        if (at_last || child(k)->work != LWORK_POOL)
-            weir_scope_cancel(ctx->rt, &child(k)->task.scope, (weir_reason){"the program ends", 0});
-}
+static const char ENDS[] = "the program ends"; /* the reason of what is cancelled then */
 
 static int has_daemons(lcontext *ctx)
 {
@@ -148,7 +169,7 @@ static void empty_pools(lcontext *ctx)
             continue;
         if (weir_runtime_counters(ctx->rt)->tasks == 0)
             break; /* there was no memory to go on */
-        cancel_daemons(ctx, 1);
+        cancel_all(ctx, ENDS, 1);
         weir_scope_open_shields(ctx->rt, weir_root(ctx->rt));
     }
 }
@@ -163,12 +184,12 @@ static void drive(lua_State *L, lcontext *ctx, ltask *t)
     while (root->n_children > 0)
         if (!step(ctx) && root->n_children > 0)
             break_deadlock(L, ctx, NULL);
-    cancel_daemons(ctx, 0);
+    cancel_all(ctx, ENDS, 0);
     while (has_daemons(ctx))
         if (!step(ctx) && has_daemons(ctx))
             weir_scope_open_shields(ctx->rt, root);
     empty_pools(ctx);
-    cancel_daemons(ctx, 1);
+    cancel_all(ctx, ENDS, 1);
     while (weir_runtime_counters(ctx->rt)->tasks > 0)
         if (!step(ctx) && weir_runtime_counters(ctx->rt)->tasks > 0)
             weir_scope_open_shields(ctx->rt, root);

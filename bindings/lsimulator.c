@@ -216,7 +216,46 @@ static int simulator_cancel_at(lua_State *L)
     return 0;
 }
 
-static const luaL_Reg functions[] = {{"simulator", core_simulator}, {NULL, NULL}};
+/* core.watch(list, seconds): in the running simulation. What would be reported on standard error
+ * goes to the end of the list, as {what=, text=}; so does who waits in what if the run is not over
+ * after so many seconds (what = "timeout"), and all is cancelled then. */
+static int core_watch(lua_State *L)
+{
+    static const char op[] = "core.watch";
+    lcontext *ctx = lcontext_here(L);
+    luaL_checktype(L, 1, LUA_TTABLE);
+    uint64_t seconds = lcheck_seconds(L, 2, op, "seconds");
+    if (ctx->simulator == NULL)
+        return lerror_raise(L, "misuse", op, "there is no simulation");
+    lua_settop(L, 1);
+    int list = luaL_ref(L, LUA_REGISTRYINDEX);
+    luaL_unref(L, LUA_REGISTRYINDEX, ctx->reports);
+    ctx->reports = list;
+    ctx->until = weir_after(ctx->rt, seconds);
+    return 0;
+}
+
+/* core.choose(n) -> 1 .. n: by chance, by the odometer, or 1, as the env answers. */
+static int core_choose(lua_State *L)
+{
+    uint32_t n = lcheck_count(L, 1, "core.choose", "n");
+    lua_pushinteger(
+        L, 1 + (n < 2 ? 0 : (lua_Integer)weir_choose(lcontext_here(L)->rt, n, WEIR_CHOICE_FAULT)));
+    return 1;
+}
+
+/* core.random() -> a number from 0 up to 1, by the env's chance. */
+static int core_random(lua_State *L)
+{
+    lua_pushnumber(L, (lua_Number)(weir_random(lcontext_here(L)->rt) >> 11) * 0x1p-53);
+    return 1;
+}
+
+static const luaL_Reg functions[] = {{"simulator", core_simulator},
+                                     {"watch", core_watch},
+                                     {"choose", core_choose},
+                                     {"random", core_random},
+                                     {NULL, NULL}};
 static const luaL_Reg methods[] = {{"run", simulator_run},
                                    {"next", simulator_next},
                                    {"record", simulator_record},
