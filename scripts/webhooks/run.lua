@@ -17,6 +17,8 @@ local destination = require "webhooks.destination"
 
 local GRACE <const> = 4           -- seconds that an attempt gets after Ctrl-C; the host ends after 5
 local LOOK_AHEAD <const> = 1000000 -- deliveries read and not yet tried, in all
+local STRETCH <const> = 50        -- lines read at a time; then the loop turns
+local TURN <const> = 1e-9         -- seconds
 local FIRST_WAIT <const> = 0.5    -- seconds before the second attempt, at most; doubled with each
 local LONGEST_WAIT <const> = 60
 local LONGEST_ASKED <const> = 300 -- a Retry-After beyond this is for another run
@@ -213,8 +215,8 @@ local function read_all(run)
       read_line(run, text, place, number, seen)
     end
     n = n + 1
-    if n % 100 == 0 then
-      weir.checkpoint() -- what is due goes out while there is more to read
+    if n % STRETCH == 0 then -- a checkpoint would let tasks run, not answers in
+      weir.sleep(TURN)
     end
   end
   if run.progress then

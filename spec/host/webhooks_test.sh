@@ -272,6 +272,19 @@ last=$(grep -n '"delivered"' "$dir/journal" | tail -1 | cut -d: -f1)
 gone=$(grep -n '"failed":"destination given up' "$dir/journal" | head -1 | cut -d: -f1)
 [ "$last" -lt "$gone" ] || fail "the others waited for the silent one"
 
+# --- a long source does not hold up what was read first: the complaint about its end comes after that was delivered ---
+awk 'BEGIN { for (i = 1; i <= 30000; i++) printf "{\"id\":\"old%d\",\"delivered\":200,\"attempts\":1}\n", i }' >"$dir/journal"
+{
+    deliveries "$base" 201 205 fine
+    sed 's/"delivered".*/"url":"http:\/\/127.0.0.1:1"}/' "$dir/journal"
+    echo nonsense
+} >"$dir/in"
+code=0
+$webhooks --quiet --resume --journal "$dir/journal" "$dir/in" 2>>"$dir/journal" || code=$?
+[ "$code" -eq 1 ] || fail "exit code $code after a long source"
+sed -n '/not JSON/q; /"e20[1-5]","delivered"/p' "$dir/journal" >"$dir/out"
+has out . 5
+
 # --- Ctrl-C: what is in flight is finished, the rest is for --resume ------------------------------------------
 deliveries "$base" 1001 1300 fine >"$dir/in"
 rm "$dir/journal"
