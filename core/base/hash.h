@@ -4,7 +4,7 @@
  * were chosen without knowing the secrets have one sum with a chance of 2^-33, longer ones of
  * 2^-30; what is equal in nothing but the sum's upper or lower bits is told apart by the mixing. So
  * the chains of a table are as those of random strings whatever it is fed, as with SipHash-1-3, for
- * a third of its time. It is no cryptographic hash: show nobody a hash. (Lemire and Kaser,
+ * half of its time. It is no cryptographic hash: show nobody a hash. (Lemire and Kaser,
  * "Strongly universal string hashing is fast", 2014; Carter and Wegman, "Universal classes of hash
  * functions", 1979.)
  */
@@ -14,8 +14,9 @@
 #include <stdint.h>
 
 #define WEIR_HASH_BLOCK 64 /* bytes; a multiple of 8 */
-#define WEIR_HASH_WORDS                                                                            \
-    (WEIR_HASH_BLOCK / 4 + 4) /* for the block, its length, two and a constant */
+
+/* 32 bits each: of the block, its length, two more and a constant. */
+#define WEIR_HASH_WORDS (WEIR_HASH_BLOCK / 4 + 4)
 
 /* The secrets: a factor for each word of 32 bits, and a point. */
 typedef struct weir_hash_key {
