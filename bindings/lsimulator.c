@@ -91,8 +91,17 @@ static int run_main(lua_State *L)
     int done = t->task.state == WEIR_TASK_DONE;
     lua_pushboolean(L, done);
     int n = ltask_push_values(L, -2, t);
-    if (!done) { /* the traceback, where it is known */
-        lua_getfield(L, -3, "traceback");
+    if (!done) { /* the traceback, where it is known: its own, or of the child that failed it */
+        int task = lua_gettop(L) - n - 1;
+        if (ltask_push_field(L, task, t, "traceback") == LUA_TNIL) {
+            lua_pop(L, 1);
+            if (ltask_push_field(L, task, t, "errors") == LUA_TTABLE) {
+                lua_rawgeti(L, -1, 1);
+                lua_getfield(L, -1, "traceback");
+                lua_replace(L, -3);
+                lua_pop(L, 1);
+            }
+        }
         n++;
     }
     return n + 1;

@@ -1,4 +1,4 @@
--- weir.test - run a function on virtual time, under an order of your choosing.
+-- weir.test - run a function on virtual time, under an order of your choosing, with faults of your choosing.
 --
 -- Each run gets a runtime of its own: time stands still while a task can go on and jumps to
 -- the next timer when none can, so an hour of sleeping takes no time and ends at the same
@@ -6,52 +6,23 @@
 -- possible one in turn. A run must give everything back; what it leaves behind is an error.
 -- Objects of one run (tasks, semaphores ...) cannot be used in another.
 
-local core = require "weir.core"
+local core <const> = require "weir.core"
+local fault <const> = require "weir.test.fault"
+local recorder <const> = require "weir.test.recorder"
+local run <const> = require "weir.test.run"
 
 ---@class weir.test
-local test = {}
-
----@class (exact) weir.TestOpts
----@field plan? "fifo"|"seed"|"odometer"|"replay" where order is free; "fifo" unless a seed or choices are given
----@field seed? integer for chance and for the order; the same seed gives the same run
----@field choices? integer[] the recorded choices to answer with (plan "replay")
-
-local known <const> = { plan = true, seed = true, choices = true }
-local plans <const> = { fifo = true, seed = true, odometer = true, replay = true }
-
-local function check_options(opts, op)
-  if opts == nil then return {} end
-  core.check_options(opts, op, known)
-  if opts.plan ~= nil and not plans[opts.plan] then
-    core.misuse(op, 'option plan must be "fifo", "seed", "odometer" or "replay", got %s',
-      tostring(opts.plan))
-  end
-  if opts.seed ~= nil and math.type(opts.seed) ~= "integer" then
-    core.misuse(op, "option seed must be an integer, got %s", type(opts.seed))
-  end
-  if opts.choices ~= nil and type(opts.choices) ~= "table" then
-    core.misuse(op, "option choices must be an array of integers, got %s", type(opts.choices))
-  end
-  return opts
-end
-
-local function simulator(opts)
-  local plan = opts.plan or (opts.choices and "replay") or (opts.seed and "seed") or "fifo"
-  return core.simulator { plan = plan, seed = opts.seed, choices = opts.choices }
-end
-
-local function check_function(fn, op, position)
-  if type(fn) ~= "function" then
-    core.misuse(op, "argument %d must be a function, got %s", position, type(fn))
-  end
-end
-
-local function left_behind(op, r)
-  return ("%s: %s left when the run ended"):format(op, r.left)
-end
+local test <const> = {
+  flaky = fault.flaky,
+  slow = fault.slow,
+  hanging = fault.hanging,
+  silent = fault.silent,
+  recorder = recorder.new,
+}
 
 --- Run `fn` as the main task of a fresh runtime on virtual time and return its values.
---- What it raises is raised unchanged; a run that leaves something behind raises a string.
+--- What it raises is raised unchanged. If it returns, a text is raised where a task leaked a permit or a
+--- lease, a detached task failed or was left without anybody to wake it, or something was left behind.
 ---
 ---     local elapsed = weir.test.run(function()
 ---       local start = weir.now()
@@ -63,49 +34,107 @@ end
 ---@param opts? weir.TestOpts
 ---@return any ... what `fn` returned
 function test.run(fn, opts)
-  check_function(fn, "weir.test.run", 1)
-  local sim <const> = simulator(check_options(opts, "weir.test.run"))
-  local r <const> = sim:run(fn)
-  if not r.ok then error(r.error, 0) end
-  if r.left then error(left_behind("weir.test.run", r), 2) end
-  return table.unpack(r, 1, r.n)
+  core.check_function(fn, "weir.test.run", "fn")
+  opts = run.check_options(opts, "weir.test.run")
+  local outcome <const> = run.once(run.simulator(opts), fn, opts)
+  if outcome.is_ours then error("weir.test.run: " .. outcome.error, 2) end
+  if not outcome.ok then error(outcome.error, 0) end
+  return table.unpack(outcome.result, 1, outcome.result.n)
 end
 
 --- Run `fn` under `n` seeded schedules, or under every schedule there is if `n` is math.huge
---- (for small programs). Stops at the first that raises or leaves something behind and raises
---- a text that says which it was and how to have it again.
+--- (for small programs). Stops at the first that fails, as `run` would, and raises a text that says which
+--- it was and how to have it again.
 ---@param n integer|number how many schedules; math.huge for all
 ---@param fn async fun()
 ---@param opts? weir.TestOpts `seed` is the first of the seeds (1 unless given)
 ---@return integer n how many schedules were run
 function test.explore(n, fn, opts)
-  core.check_count(n, "weir.test.explore", "n", nil, true)
-  check_function(fn, "weir.test.explore", 2)
-  opts = check_options(opts, "weir.test.explore")
-
-  local all <const> = n == math.huge
-  local sim = all and core.simulator { plan = "odometer" } or nil
-  local first <const> = opts.seed or 1
-  local done = 0
-  repeat
-    local seed <const> = first + done
-    sim = all and sim or core.simulator { plan = "seed", seed = seed }
-    local r <const> = sim:run(fn)
-    done = done + 1
-    if not r.ok or r.left then
-      local again <const> = all and ("choices = {%s}"):format(table.concat(sim:record(), ", "))
-        or ("seed = %d"):format(seed)
-      local what <const> = r.ok and left_behind("weir.test.explore", r) or tostring(r.error)
-      error(("weir.test.explore: schedule %d, %s: %s"):format(done, again, what), 2)
-    end
-    local more
-    if all then
-      more = sim:next()
-    else
-      sim, more = nil, done < n
-    end
-  until not more
+  n = core.check_count(n, "weir.test.explore", "n", nil, true)
+  core.check_function(fn, "weir.test.explore", "fn")
+  opts = run.check_options(opts, "weir.test.explore")
+  local done <const>, outcome <const>, again <const> = run.many(n, fn, opts)
+  if outcome then
+    error(("weir.test.explore: schedule %d, %s: %s"):format(done, again, tostring(outcome.error)), 2)
+  end
   return done
+end
+
+-- --- busted --------------------------------------------------------------------------------------
+
+-- An assertion that failed, or `pending`: busted knows them by their metatable.
+local function is_busteds(err)
+  local meta <const> = debug.getmetatable(err)
+  return type(meta) == "table" and (meta.__type == "failure" or meta.__type == "pending")
+end
+
+-- "x_spec.lua:12: " for the innermost frame of a traceback that is neither C's nor busted's.
+local function position(traceback)
+  for file, line in (traceback or ""):gmatch "\n\t([^\n:]+):(%d+): in" do
+    if not file:find "/luassert/" and not file:find "/busted/" then return ("%s:%s: "):format(file, line) end
+  end
+  return ""
+end
+
+-- What busted should show: its own values stay what they are, the rest becomes text with the stack. Where
+-- nothing says which line it was, the function that ran does.
+local function shown(outcome, fn, which)
+  local err <const>, stack <const> = outcome.error, outcome.traceback
+  local place = position(stack)
+  if place == "" then
+    local info <const> = debug.getinfo(fn, "S")
+    place = ("%s:%d: "):format(info.short_src, info.linedefined)
+  end
+  local is_busteds <const> = is_busteds(err)
+  local text <const> = is_busteds and err.message or err
+  if type(text) == "string" and text:find "^[^\n]-:%d+: " then place = "" end
+  if is_busteds then
+    if type(text) == "string" then err.message = place .. which .. text end
+    return err
+  end
+  return place .. which .. tostring(err) .. (stack and "\n" .. stack or "")
+end
+
+---@class (exact) weir.WrapOpts: weir.TestOpts
+---@field explore? integer|number run it under so many schedules; math.huge for all
+
+local wraps <const> = { explore = true }
+
+--- The body of an `it` that is one run on virtual time, or many: `it("...", test.wrap(function() ... end))`.
+--- Assertions may stand in any of its tasks.
+---@param fn async fun()
+---@param opts? weir.WrapOpts
+---@return fun()
+function test.wrap(fn, opts)
+  local op <const> = "weir.test.wrap"
+  core.check_function(fn, op, "fn")
+  opts = run.check_options(opts, op, wraps)
+  local n <const> = opts.explore and core.check_count(opts.explore, op, "explore", nil, true)
+  return function()
+    if not n then
+      local outcome <const> = run.once(run.simulator(opts), fn, opts)
+      if not outcome.ok then error(shown(outcome, fn, ""), 0) end
+      return
+    end
+    local done <const>, outcome <const>, again <const> = run.many(n, fn, opts)
+    if outcome then error(shown(outcome, fn, ("schedule %d, %s: "):format(done, again)), 0) end
+  end
+end
+
+-- --- chance and choice ---------------------------------------------------------------------------
+
+--- One of 1 .. n, by choice: the first in order "fifo", drawn under a seed, and under `explore(math.huge, ...)`
+--- every one in turn. For faults of your own.
+---@param n integer
+---@return integer
+function test.choose(n)
+  return core.choose(core.check_count(n, "weir.test.choose", "n"))
+end
+
+--- A number from 0 up to 1, by the chance of the run: the same seed, the same numbers.
+---@return number
+function test.random()
+  return core.random()
 end
 
 return test

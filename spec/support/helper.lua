@@ -72,11 +72,13 @@ end
 --- Run `fn` on virtual time in a fresh runtime and return its values. Raises with the traceback
 --- if it fails, and if anything is left behind. `opts`: those of weir.test.run.
 function helper.run(fn, opts)
+  local given <const> = { timeout = math.huge }
+  for name, value in pairs(opts or {}) do given[name] = value end
   local out = table.pack(pcall(test.run, function()
     local results = table.pack(xpcall(fn, explain))
     if not results[1] then error(results[2], 0) end
     return table.unpack(results, 2, results.n)
-  end, opts))
+  end, given))
   collectgarbage()
   collectgarbage()
   if not out[1] then raise(out[2]) end
