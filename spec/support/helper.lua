@@ -72,13 +72,17 @@ end
 --- Run `fn` on virtual time in a fresh runtime and return its values. Raises with the traceback
 --- if it fails, and if anything is left behind. `opts`: those of weir.test.run.
 function helper.run(fn, opts)
-  local given <const> = { timeout = math.huge }
+  local reports <const> = {} -- some specs leak on purpose: said, as in production, and no failure
+  local given <const> = { timeout = math.huge, reports = reports }
   for name, value in pairs(opts or {}) do given[name] = value end
   local out = table.pack(pcall(test.run, function()
     local results = table.pack(xpcall(fn, explain))
     if not results[1] then error(results[2], 0) end
     return table.unpack(results, 2, results.n)
   end, given))
+  for _, report in ipairs(reports) do
+    io.stderr:write(("weir: %s: %s\n"):format(report.what, report.text))
+  end
   collectgarbage()
   collectgarbage()
   if not out[1] then raise(out[2]) end
