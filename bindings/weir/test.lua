@@ -85,10 +85,10 @@ local function shown(outcome, fn, which)
     local info <const> = debug.getinfo(fn, "S")
     place = ("%s:%d: "):format(info.short_src, info.linedefined)
   end
-  local is_busteds <const> = is_busteds(err)
-  local text <const> = is_busteds and err.message or err
+  local is_theirs <const> = is_busteds(err)
+  local text <const> = is_theirs and err.message or err
   if type(text) == "string" and text:find "^[^\n]-:%d+: " then place = "" end
-  if is_busteds then
+  if is_theirs then
     if type(text) == "string" then err.message = place .. which .. text end
     return err
   end
