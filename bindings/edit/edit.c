@@ -58,7 +58,7 @@ static void on_line(char *line)
 /* Where the first line of what is there ends, NUL if none does: all of it, at the end. */
 static int has_line(const editor *e)
 {
-    return memchr(e->bytes, '\n', e->n) != NULL || (e->at_end && e->n > 0);
+    return e->n > 0 && (memchr(e->bytes, '\n', e->n) != NULL || e->at_end);
 }
 
 /* Read once: 0, or a code. */
