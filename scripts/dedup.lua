@@ -16,6 +16,7 @@ local weir = require "weir"
 local demo = require "dedup.demo"
 local options = require "dedup.options"
 local serve = require "dedup.serve"
+local failure = require "support.failure"
 
 local GRACE <const> = 4 -- seconds for requests under way, once it is interrupted
 
@@ -69,7 +70,13 @@ local function main()
     io.stderr:write(complaint, "\n")
     return 2
   end
-  return (given.demo and demo or run_proxy)(given)
+  local fine, result = pcall(given.demo and demo or run_proxy, given)
+  if fine then
+    return result
+  elseif failure.is(result) then
+    return result:report("dedup.lua")
+  end
+  error(result, 0)
 end
 
 os.exit(weir.run(main), true)

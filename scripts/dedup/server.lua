@@ -4,18 +4,18 @@
 --
 -- /hot/N answers after SECONDS (0.15), AT_ONCE (20) at a time, the rest queue; fresh for one second, then stale
 -- for whoever allows that. /item/N the same, fresh for a minute. /private/N is its client's alone. /report says what
--- was seen since the last report, /quit ends the server. It also ends when nobody reads its output
--- any more.
+-- was seen since the last report; how it starts and ends is support/server.lua's.
 
-local http = require "weir.http"
+package.path = arg[0]:match("^(.*)/[^/]*/[^/]*$") .. "/?.lua;" .. package.path
+
 local json = require "weir.json"
 local weir = require "weir"
 
+local server = require "support.server"
+
 local seconds <const> = tonumber(arg[1]) or 0.15
 local desk <const> = weir.semaphore { permits = math.tointeger(tonumber(arg[2])) or 20, name = "desk" }
-local heartbeat <const> = 0.25 -- seconds between two looks whether anybody is there
-
-local seen, quit
+local seen
 
 local function forget()
   seen = { requests = 0, in_flight = 0, peak = 0, hits = {} }
@@ -46,29 +46,9 @@ local function handle(request)
     local report = json.encode(seen)
     forget()
     return { status = 200, headers = { ["content-type"] = "application/json" }, body = report }
-  elseif request.path == "/quit" then
-    quit()
-    return { status = 200, body = "bye\n" }
   end
   return { status = 404, body = "nothing here\n" }
 end
 
-local function watch_reader()
-  repeat
-    weir.sleep(heartbeat)
-  until not (io.stdout:write("\n") and io.stdout:flush())
-  os.exit(0) -- whoever started this is gone: nobody to answer, nobody to complain to
-end
-
-local function wait_for_quit()
-  weir.await(function(resume) quit = resume end)
-end
-
-weir.run(function()
-  forget()
-  local server <close> = http.serve({ host = "127.0.0.1", port = 0 }, handle)
-  io.stdout:write(("listening %d\n"):format(server.port))
-  io.stdout:flush()
-  weir.race { watch_reader, wait_for_quit }
-  server:drain()
-end)
+forget()
+server.run(handle, "drain")

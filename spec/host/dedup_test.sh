@@ -24,6 +24,7 @@ run 0 --demo 100 --json
 holds 'a.fine and #a.phases == 6 and a.phases[2].origin_hits == 1'
 
 # --- an origin, and the proxy before it
+: >"$dir/origin.out"
 "$WEIR" - >"$dir/origin.out" 2>"$dir/origin.err" <<'LUA' &
 local http, weir = require "weir.http", require "weir"
 local n = 0
