@@ -184,6 +184,7 @@ static void done(void *connection, int status)
         if (op->kind == WORK_OPEN)
             c->is_open = c->db != NULL;
         c->in_transaction = op->in_transaction;
+        c->is_writing = op->is_writing;
         if (op->is_counted)
             c->changes = op->changes;
     } else {

@@ -1,8 +1,9 @@
-/* sqlite/query.c - query, row, value, exec, prepare: what has one answer.
+/* sqlite/query.c - query, row, value, exec, prepare, backup: what has one answer.
  *
  *   query(connection, op, timeout, sql or handle, ...) -> rows, row or value; or BUSY
  *   exec(connection, op, timeout, sql, offset) -> affected; or BUSY, affected, offset
  *   prepare(connection, op, timeout, sql) -> handle; or BUSY
+ *   backup(connection, op, timeout, path) -> nothing; or BUSY
  *
  * BUSY, a light userdata, is the answer where another connection has the lock and another try may
  * do better; when to try again is for Lua to decide. Rows come in batches, each made into Lua
@@ -253,6 +254,47 @@ int weir__exec(lua_State *L)
     c->op.offset = (size_t)offset;
     c->op.deadline = deadline;
     return weir__run(L, c, w, executed);
+}
+
+/* --- backup ----------------------------------------------------------------------------------- */
+static int copied(lua_State *L, int status, lua_KContext ctx)
+{
+    weir_waiter *w = (weir_waiter *)ctx;
+    weir_sqlite *c = w->object;
+    (void)status;
+
+    if (weir__is_given_up(w))
+        return weir__give_up(L, w);
+    if (c->op.may_retry)
+        return weir__push_busy(L);
+    if (c->op.rc != SQLITE_OK || c->op.fault != FAULT_NONE) {
+        weir__push_error(L, c);
+        return weir__fail(L, w);
+    }
+    return 0;
+}
+
+int weir__backup(lua_State *L)
+{
+    const weir_lua_api *api = api_of(L);
+    weir_sqlite *c = weir__check_connection(L, 1);
+    int op = weir__check_op(L, 2);
+    size_t size;
+    const char *path = luaL_checklstring(L, 4, &size);
+    uint64_t deadline;
+    weir_waiter *w;
+
+    weir__check_ready(L, api, c, op);
+    deadline = api->check_timeout(L, 3, weir__op_name(op), "timeout");
+    w = api->enter(L, weir__op_name(op));
+    weir__bytes_clear(&c->op.text);
+    if (weir__bytes_append(&c->op.text, path, size + 1) != 0)
+        return luaL_error(L, "not enough memory");
+    c->op.kind = WORK_BACKUP;
+    c->op.op = op;
+    c->op.offset = 0;
+    c->op.deadline = deadline;
+    return weir__run(L, c, w, copied);
 }
 
 /* --- prepare ---------------------------------------------------------------------------------- */

@@ -2,8 +2,9 @@
  *
  *   open(path, is_readonly, may_create, timeout, statements) -> connection     waits
  *   close(connection)    waits: ends what runs        kill(connection)         never waits
- *   query, exec, prepare, rows                        see query.c, cursor.c
- *   is_open, in_transaction, changes, file (connection)       raise(connection) the last error
+ *   query, exec, prepare, backup, rows                see query.c, cursor.c
+ *   is_open, in_transaction, is_writing, changes, file (connection)
+ *   raise(connection)    the last error
  *   busy, null, version, memory_used()
  *
  * What to do with a lock that another has, transactions, and all sugar are Lua's: weir.sqlite.
@@ -129,6 +130,13 @@ static int sqlite_in_transaction(lua_State *L)
     return 1;
 }
 
+static int sqlite_is_writing(lua_State *L)
+{
+    const weir_sqlite *c = weir__check_connection(L, 1);
+    lua_pushboolean(L, c != NULL && c->is_writing);
+    return 1;
+}
+
 static int sqlite_changes(lua_State *L)
 {
     const weir_sqlite *c = weir__check_connection(L, 1);
@@ -175,9 +183,11 @@ LUAMOD_API int luaopen_weir_sqlite_sqlite3(lua_State *L)
                                          {"query", weir__query},
                                          {"exec", weir__exec},
                                          {"prepare", weir__prepare},
+                                         {"backup", weir__backup},
                                          {"rows", weir__rows},
                                          {"is_open", sqlite_is_open},
                                          {"in_transaction", sqlite_in_transaction},
+                                         {"is_writing", sqlite_is_writing},
                                          {"changes", sqlite_changes},
                                          {"file", sqlite_file},
                                          {"raise", sqlite_raise},

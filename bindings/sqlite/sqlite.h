@@ -119,6 +119,7 @@ enum {
     WORK_QUERY,   /* statement, from its beginning */
     WORK_NEXT,    /* statement, the next batch */
     WORK_RESET,   /* statement: give up what was not read */
+    WORK_BACKUP,  /* text: the path of the copy */
     WORK_CLOSE
 };
 
@@ -158,6 +159,7 @@ typedef struct weir_operation {
     int64_t affected, changes, last_id;
     uint8_t is_counted; /* rows were changed: last_id may be new */
     uint8_t in_transaction;
+    uint8_t is_writing; /* the transaction has the lock of a writer */
 } weir_operation;
 
 struct weir_sqlite {
@@ -180,7 +182,7 @@ struct weir_sqlite {
     uint8_t is_open;    /* `db` can be used */
     uint8_t is_closing; /* closed as soon as it is idle */
     uint8_t is_orphan;  /* the userdata is gone: free it when it is closed */
-    uint8_t in_transaction;
+    uint8_t in_transaction, is_writing;
 };
 
 /* What a wait of ours is called: "sqlite:query" for "query". -1 for an unknown one. */
@@ -243,6 +245,7 @@ static inline int weir__is_live(const weir_sqlite *c)
 int weir__push_busy(lua_State *L);
 int weir__query(lua_State *L);
 int weir__exec(lua_State *L);
+int weir__backup(lua_State *L);
 int weir__rows(lua_State *L);
 int weir__prepare(lua_State *L);
 void weir__cursor_open(lua_State *L, const weir_lua_api *api);

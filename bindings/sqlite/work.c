@@ -1,17 +1,20 @@
 /* sqlite/work.c - what runs on a pool thread: SQLite is called here, and nearly nowhere else.
  *
- * A work item does one thing to an end: open, close, compile, run a script, fetch one batch of
- * rows. It never waits for another connection's lock (there is no busy timeout): what meets one
- * gives it up and says whether it may be tried again, and the task waits, not the thread. So a
- * pool whose every thread runs into a lock cannot keep the one that holds it from its thread.
- * `stop` is looked at before, between and (by SQLite's progress handler) inside statements: an
- * interrupt that comes before its query is not lost, and none hits the query after it.
+ * A work item does one thing to an end: open, close, compile, run a script, copy the database,
+ * fetch one batch of rows. It never waits for another connection's lock (there is no busy
+ * timeout): what meets one gives it up and says whether it may be tried again, and the task waits,
+ * not the thread. So a pool whose every thread runs into a lock cannot keep the one that holds it
+ * from its thread. `stop` is looked at before, between and (by SQLite's progress handler) inside
+ * statements: an interrupt that comes before its query is not lost, and none hits the query after
+ * it.
  */
 #include "sqlite.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 static int is_stopped(void *connection)
 {
@@ -279,6 +282,34 @@ static void work_exec(weir_sqlite *c)
     }
 }
 
+/* --- backup
+ * --------------------------------------------------------------------------------------- */
+/* The copy's file is made here, so that it is ours to remove if nothing comes of it. One that is
+ * there is not even opened: closing it again would take from SQLite the locks that this process
+ * may have on it. */
+static void work_backup(weir_sqlite *c)
+{
+    weir_operation *op = &c->op;
+    const char *path = op->text.data;
+    sqlite3_stmt *stmt = NULL;
+    int rc, file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (file < 0) {
+        explain_open(op, SQLITE_CANTOPEN, errno, "");
+        return;
+    }
+    close(file);
+    rc = sqlite3_prepare_v2(c->db, "VACUUM INTO ?", -1, &stmt, NULL);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_bind_text64(stmt, 1, path, strlen(path), SQLITE_STATIC, SQLITE_UTF8);
+    if (rc == SQLITE_OK && (rc = sqlite3_step(stmt)) == SQLITE_DONE)
+        rc = SQLITE_OK;
+    if (rc != SQLITE_OK) {
+        failed(c, rc, 1, 1);
+        unlink(path);
+    }
+    sqlite3_finalize(stmt);
+}
+
 /* --- one work item
  * ------------------------------------------------------------------------------------ */
 void weir__work(void *connection)
@@ -315,9 +346,14 @@ void weir__work(void *connection)
         weir__head(op->head, sizeof op->head, op->statement->sql, op->statement->size);
         fetch(c, op->statement, 0);
         break;
+    case WORK_BACKUP:
+        work_backup(c);
+        break;
     default:
         reset(op->statement);
     }
-    if (c->db != NULL)
+    if (c->db != NULL) {
         op->in_transaction = !sqlite3_get_autocommit(c->db);
+        op->is_writing = op->in_transaction && sqlite3_txn_state(c->db, NULL) == SQLITE_TXN_WRITE;
+    }
 }

@@ -34,6 +34,7 @@ local core <const> = require "weir.core"
 local running <const> = coroutine.running -- a task's identity while it is alive
 local pack <const>, unpack <const> = table.pack, table.unpack
 
+local MAX_PARAMS <const> = 65535 -- of a statement: PostgreSQL's, SQLite's is half of it
 local GRACE <const> = 5 -- seconds that ending a query, a transaction or a connection may take after a cancel
 
 local database = {}
@@ -60,6 +61,11 @@ end
 
 -- --- sessions ---------------------------------------------------------------------------------------
 ---@class weir.database.Session
+---@field query async fun(self: weir.database.Session, sql: string|weir.database.Query, ...): table all rows, by column name
+---@field row async fun(self: weir.database.Session, sql: string|weir.database.Query, ...): table? the first row
+---@field value async fun(self: weir.database.Session, sql: string|weir.database.Query, ...): any its first column
+---@field closed boolean
+---@field name string|false
 ---@field package driver table
 ---@field package raw userdata|table
 ---@field package root weir.database.Session the connection
@@ -159,6 +165,9 @@ end
 
 local function check_sql(session, op, sql)
   if type(sql) ~= "string" then
+    if type(session) ~= "table" or not session.driver then
+      core.misuse(op, ("is a method of a connection: db:%s(...), with a colon"):format(op))
+    end
     core.expected(session.driver.name .. ":" .. op, "sql", "a string", sql)
   end
 end
@@ -172,7 +181,9 @@ local function read_options(session, op, options)
   local params <const> = options.params
   if params ~= nil and type(params) ~= "table" then core.expected(op, "params", "a table", params) end
   local n <const> = params and (params.n or #params) or 0
-  if math.type(n) ~= "integer" or n < 0 then core.expected(op, "params.n", "an integer >= 0", n) end
+  if math.type(n) ~= "integer" or n < 0 or n > MAX_PARAMS then
+    core.expected(op, "params.n", ("an integer from 0 to %d"):format(MAX_PARAMS), n)
+  end
   return options.sql, options.timeout, params or {}, n
 end
 
@@ -275,6 +286,9 @@ end
 
 --- for row in db:rows(sql, ...) do: rows as they are needed. Leaving the loop ends the query.
 ---@async
+---@param sql string|weir.database.Query
+---@param ... any
+---@return fun(): table?
 function Session:rows(sql, ...)
   if type(sql) == "table" then
     local text <const>, timeout <const>, params <const>, n <const> = read_options(self, "rows", sql)
@@ -294,6 +308,9 @@ end
 
 -- --- prepared statements ----------------------------------------------------------------------------
 ---@class weir.database.Statement
+---@field query async fun(self: weir.database.Statement, ...): table
+---@field row async fun(self: weir.database.Statement, ...): table?
+---@field value async fun(self: weir.database.Statement, ...): any
 local Statement <const> = {}
 
 local function handle_of(statement, op)
@@ -311,6 +328,10 @@ for _, want in ipairs { "query", "row", "value" } do
   end
 end
 
+--- As of the connection, without the text.
+---@async
+---@param ... any
+---@return fun(): table?
 function Statement:rows(...)
   return rows_with(self.session, handle_of(self, "rows"), nil, ...)
 end
@@ -411,6 +432,10 @@ end
 --- transaction([options,] fn, ...) -> what fn(db, ...) returns, after COMMIT. An error or a cancel rolls back and
 --- passes on. Inside another one: a savepoint. Waits.
 ---@async
+---@param options table
+---@param ... any fn, and its arguments
+---@return any ...
+---@overload async fun(self: weir.database.Session, fn: (async fun(db: weir.database.Session, ...): ...), ...): ...
 function Session:transaction(options, ...)
   if type(options) ~= "table" then return transaction(self, {}, options, ...) end
   return transaction(self, options, ...)
@@ -418,6 +443,7 @@ end
 
 -- --- ends -------------------------------------------------------------------------------------------
 --- End what runs, fail who waits with `closed`, and close. Harmless a second time. Waits, also in a cancelled task.
+---@async
 function Session:close()
   local root <const> = self.root
   if root ~= self then

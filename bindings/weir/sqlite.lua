@@ -59,9 +59,10 @@ local function enter_gate(conn, op, timeout, start)
   error(permit, 0)
 end
 
--- attempt(left) gave BUSY: try until it gives something else.
+-- attempt(left) gave BUSY: try until it gives something else. Who has the writer's lock already, at its COMMIT, does
+-- not queue: the one in front may be waiting for just that.
 local function persist(conn, op, timeout, start, attempt)
-  local must_queue <const> = conn.gate and not conn.has_gate
+  local must_queue <const> = conn.gate and not conn.has_gate and not sqlite3.is_writing(conn.handle)
   local permit <close> = must_queue and enter_gate(conn, op, timeout, start) or nil -- luacheck: ignore 211
   local deadline <const>, is_timeout <const> = patience(conn, timeout, start)
   local pause = FIRST_PAUSE
@@ -195,22 +196,15 @@ driver.properties = {
 --- Copy the database as it is now into a new file, compacted, while others go on (VACUUM INTO). What is left of a
 --- copy that failed is removed. Waits.
 ---@async
----@param path string of a file that does not exist, or is empty
+---@param path string of a file that is not there
 function driver.methods.backup(db, path)
-  if type(path) ~= "string" then core.expected("sqlite:backup", "path", "a string", path) end
-  local existing <close> = io.open(path, "rb")
-  if existing and existing:seek("end") ~= 0 then
-    error(core.error("query", "sqlite:backup", ("'%s' is there already (SQLITE_CANTOPEN)"):format(path),
-      { code = "SQLITE_CANTOPEN" }), 0)
+  local op <const> = "sqlite:backup"
+  if type(path) ~= "string" then core.expected(op, "path", "a string", path) end
+  if path == "" or path == ":memory:" or path:find("^file:") or path:find("\0", 1, true) then
+    core.expected(op, "path", "the path of a file", path)
   end
-  local done = false
-  local cleanup <close> = setmetatable({}, { -- luacheck: ignore 211
-    __close = function()
-      if not done and not existing then os.remove(path) end
-    end,
-  })
-  db:query("VACUUM INTO ?", path)
-  done = true
+  local session <const>, permit <close> = database.enter(db, "backup") -- luacheck: ignore 211
+  try(session.raw, "backup", nil, sqlite3.backup, path)
 end
 
 -- --- open -------------------------------------------------------------------------------------------
@@ -268,15 +262,22 @@ end
 local function set_up(conn, o, file, left)
   local is_wal = false
   if o.wal and not o.readonly and file ~= "" then
-    local mode <const> = try(conn, "value", left(), sqlite3.query, "PRAGMA journal_mode = WAL")
+    local mode <const> = try(conn, "open", left(), sqlite3.query, "PRAGMA journal_mode = WAL")[1].journal_mode
     is_wal = mode == "wal"
     if not is_wal then
-      error(core.error("query", OPEN, ("'%s' cannot have a write-ahead log, its journal stays '%s'; open it with "
-        .. "wal = false"):format(o.path, mode), { code = "SQLITE_ERROR" }), 0)
+      error(core.error("query", "sqlite:open", ("'%s' cannot have a write-ahead log, its journal stays '%s'; open it "
+        .. "with wal = false"):format(o.path, mode), { code = "SQLITE_ERROR" }), 0)
     end
   end
   exec(conn, "open", left(), ("PRAGMA foreign_keys = %s; PRAGMA synchronous = %s"):format(
     o.foreign_keys and "ON" or "OFF", o.synchronous or is_wal and "normal" or "full"))
+end
+
+-- What SQLite says of a file that it could open and not read, with the file's name.
+local function name_file(err, path)
+  if core.kind(err) ~= "query" or err.message:find(path, 1, true) then error(err, 0) end
+  error(core.error("query", "sqlite:open", ("cannot open '%s': %s (%s)"):format(path, err.detail, err.code),
+    { code = err.code, detail = err.detail }), 0)
 end
 
 local guard_meta <const> = {
@@ -296,7 +297,8 @@ local function connect(o)
   local conn <const> = {
     handle = handle, path = o.path, busy_timeout = o.busy_timeout, gate = gate_of(file), has_gate = false,
   }
-  set_up(conn, o, file, left)
+  local ok <const>, err <const> = pcall(set_up, conn, o, file, left)
+  if not ok then name_file(err, o.path) end
   guard.handle = nil
   return database.connection(driver, conn, o.path)
 end
@@ -314,9 +316,17 @@ local POOL <const> = "sqlite.pool"
 
 -- More connections than threads only wait for each other, and there is no server to be spared or to go away.
 local pool_defaults <const> = {
-  max = math.tointeger(tonumber(os.getenv("UV_THREADPOOL_SIZE") or "")) or 4, dial_stagger = 0.001,
+  max = math.max(1, math.tointeger(tonumber(os.getenv("UV_THREADPOOL_SIZE") or "")) or 4), dial_stagger = 0.001,
   max_lifetime = math.huge,
 }
+
+-- Would each connection have a database of its own?
+local function is_private(path)
+  if path == ":memory:" or path == "" then return true end
+  local name <const>, query <const> = path:match("^file:([^?#]*)%??([^#]*)")
+  return name and (name == "" or name == ":memory:" or query:find("mode=memory", 1, true))
+    and not (name ~= "" and query:find("cache=shared", 1, true))
+end
 
 ---@class (exact) weir.sqlite.PoolOptions: weir.sqlite.Options, weir.PoolOpts
 
@@ -326,7 +336,7 @@ local pool_defaults <const> = {
 local function pool(options)
   return database_pool.new(POOL, options, pool_defaults, function(rest)
     local o <const> = read_options(POOL, rest)
-    if o.path == ":memory:" or o.path == "" then
+    if is_private(o.path) then
       core.misuse(POOL, "'path' must be one that connections can share, but each would have a database of its own; "
         .. '"file:name?mode=memory&cache=shared" is one in memory')
     end

@@ -80,7 +80,15 @@ describe("weir.sqlite file #real", function()
   it("that is no database is refused", real(function(folder)
     write(folder .. "/x.db", ("this is not a database\n"):rep(100))
     local err = refused("SQLITE_NOTADB", sqlite.open, folder .. "/x.db")
-    assert.truthy(err.message:find("file is not a database", 1, true))
+    assert.equal(("sqlite:open: cannot open '%s/x.db': file is not a database (SQLITE_NOTADB)"):format(folder),
+      err.message)
+    assert.equal("sqlite:open", err.op)
+    assert.equal("file is not a database", err.detail)
+  end))
+
+  it("on a full disk says so", real(function()
+    local err = refused("SQLITE_FULL", sqlite.open, "/dev/full")
+    assert.equal("sqlite:open: cannot open '/dev/full': database or disk is full (SQLITE_FULL)", err.message)
   end))
 
   it("that is open for reading cannot be written", real(function(folder)
@@ -148,13 +156,61 @@ describe("weir.sqlite file #real", function()
     it("overwrites nothing", with_data(function(db, folder)
       write(folder .. "/there", "mine")
       local err = refused("SQLITE_CANTOPEN", db.backup, db, folder .. "/there")
-      assert.equal(("sqlite:backup: '%s/there' is there already (SQLITE_CANTOPEN)"):format(folder), err.message)
+      assert.equal(("sqlite:backup: cannot open '%s/there': File exists (SQLITE_CANTOPEN)"):format(folder), err.message)
       local file <close> = assert(io.open(folder .. "/there"))
       assert.equal("mine", file:read("a"))
-      db:transaction(function(tx) refused("SQLITE_ERROR", tx.backup, tx, folder .. "/copy.db") end)
-      refused("SQLITE_CANTOPEN", db.backup, db, folder .. "/nowhere/copy.db")
-      helper.error("misuse", db.backup, db, 12)
+      refused("SQLITE_CANTOPEN", db.backup, db, folder .. "/x.db")
+      db:transaction(function(tx)
+        local why = refused("SQLITE_ERROR", tx.backup, tx, folder .. "/copy.db")
+        assert.equal("sqlite:backup", why.op)
+      end)
+      err = refused("SQLITE_CANTOPEN", db.backup, db, folder .. "/nowhere/copy.db")
+      assert.truthy(err.message:find(("there is no folder '%s/nowhere'"):format(folder), 1, true))
+      for _, path in ipairs { 12, "", ":memory:", "file:copy.db", folder .. "/copy.db\0" } do
+        helper.error("misuse", db.backup, db, path)
+      end
       assert.is_nil(list(folder):find("copy", 1, true))
+    end))
+
+    it("that comes second, or is given up, leaves the first one's copy alone", with_data(function(db, folder)
+      local path = folder .. "/copy.db"
+      for _, end_it in ipairs { weir.checkpoint, function(task) task:cancel() end } do
+        local first, second
+        db:transaction(function() -- both have found no file when they begin to wait
+          first, second = weir.spawn(pcall, db.backup, db, path), weir.spawn(pcall, db.backup, db, path)
+          weir.sleep(0)
+        end)
+        assert.is_true((first:await()))
+        end_it(second)
+        local _, is_done = second:pawait()
+        assert.is_not_true(is_done)
+        local copy <close> = sqlite.open { path = path, create = false }
+        assert.equal(20000, copy:value("SELECT count(*) FROM t"))
+        copy:close()
+        os.remove(path)
+      end
+    end))
+
+    it("to a database that is in use takes none of its locks", real(function(folder)
+      local path = folder .. "/x.db"
+      local db <close> = sqlite.open { path = path, wal = false }
+      db:exec "CREATE TABLE t (x)"
+      local program = ([[
+        local weir = require "weir"
+        local sqlite = require "weir.sqlite"
+        weir.run(function()
+          local db <close> = sqlite.open { path = %q, wal = false, busy_timeout = 0 }
+          local ok, err = pcall(db.exec, db, "INSERT INTO t VALUES (1)")
+          io.write(ok and "written" or err.code)
+        end)
+      ]]):format(path)
+      db:transaction({ mode = "immediate" }, function(tx)
+        local other <close> = sqlite.open ":memory:"
+        refused("SQLITE_CANTOPEN", other.backup, other, path)
+        assert.equal("SQLITE_BUSY", (helper.program(program)))
+        tx:exec "INSERT INTO t VALUES (2)"
+      end)
+      assert.equal("written", (helper.program(program)))
     end))
 
     it("that is given up leaves nothing", with_data(function(db, folder)

@@ -198,6 +198,26 @@ describe("weir.sqlite lock #real", function()
     assert.equal(21, count(two))
   end, { wal = false }))
 
+  it("at a COMMIT is not queued for behind who waits for the one that commits", with_two(function(one, two, path)
+    for i = 1, 20 do insert(one, i) end
+    local three <close> = sqlite.open { path = path, wal = false, busy_timeout = 2 }
+    local next_row, rows = two:rows("SELECT a.x FROM t AS a, t AS b, t AS c")
+    next_row(rows)
+    local commits = weir.spawn(one.transaction, one, function(tx)
+      insert(tx, 100)
+      weir.sleep(0.03)
+    end)
+    weir.sleep(0.01)
+    local begins = weir.spawn(three.transaction, three, { mode = "immediate" }, insert, 101)
+    weir.sleep(0.06)
+    assert.equal("waiting", commits.status) -- for the reader
+    assert.equal("waiting", begins.status) -- for who commits, in the gate
+    rows:close()
+    commits:await()
+    begins:await()
+    assert.equal(22, count(two))
+  end, { wal = false, busy_timeout = 2 }))
+
   it("is the file's, by whatever name", real(function(folder)
     local one <close> = sqlite.open(folder .. "/x.db")
     one:exec "CREATE TABLE t (x)"

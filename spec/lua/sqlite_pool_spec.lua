@@ -185,9 +185,29 @@ describe("weir.sqlite pool", function()
     misuse("sqlite.pool: 'options' must be a table, got string", "x.db")
     misuse("sqlite.pool: 'path' must be a string, got nil", {})
     misuse("sqlite.pool: unknown option 'check'", { path = "x", check = print })
-    misuse("sqlite.pool: 'path' must be one that connections can share", { path = ":memory:" })
+    for _, path in ipairs {
+      ":memory:", "", "file::memory:", "file:", "file:?cache=shared", "file:x?mode=memory", "file:x?a=b&mode=memory",
+    } do
+      misuse("sqlite.pool: 'path' must be one that connections can share", { path = path })
+    end
+    for _, path in ipairs {
+      "file::memory:?cache=shared", "file:x?cache=shared&mode=memory", "file:x", "mode=memory",
+    } do
+      sqlite.pool({ path = path }):close()
+    end
     misuse("weir.pool: 'max' must be a positive integer", { path = "x", max = 0 })
   end))
+
+  it("has room for one where the threads are said to be none", function()
+    local folder <close> = support.folder()
+    local output, code = helper.program([[
+      local weir = require "weir"
+      local sqlite = require "weir.sqlite"
+      weir.run(function() io.write(sqlite.pool({ path = "x" }).max) end)
+    ]], support.interpreter(folder.path, "UV_THREADPOOL_SIZE=0"))
+    assert.equal("1", output)
+    assert.equal(0, code)
+  end)
 
   it("gives what went wrong when it cannot connect", virtual(function()
     local pool <close> = sqlite.pool { path = "/nowhere/at/all/x.db" }
