@@ -60,10 +60,17 @@ function database.head(sql)
 end
 
 -- --- sessions ---------------------------------------------------------------------------------------
+---@class (exact) weir.database.Query
+---@field sql string
+---@field params? any[] with n where some may be nil
+---@field timeout? number seconds
+
+---@alias weir.database.Sql string|weir.database.Query
+
 ---@class weir.database.Session
----@field query async fun(self: weir.database.Session, sql: string|weir.database.Query, ...): table all rows, by column name
----@field row async fun(self: weir.database.Session, sql: string|weir.database.Query, ...): table? the first row
----@field value async fun(self: weir.database.Session, sql: string|weir.database.Query, ...): any its first column
+---@field query async fun(self: weir.database.Session, sql: weir.database.Sql, ...): table all rows, by column name
+---@field row async fun(self: weir.database.Session, sql: weir.database.Sql, ...): table? the first row
+---@field value async fun(self: weir.database.Session, sql: weir.database.Sql, ...): any its first column
 ---@field closed boolean
 ---@field name string|false
 ---@field package driver table
@@ -286,7 +293,7 @@ end
 
 --- for row in db:rows(sql, ...) do: rows as they are needed. Leaving the loop ends the query.
 ---@async
----@param sql string|weir.database.Query
+---@param sql weir.database.Sql
 ---@param ... any
 ---@return fun(): table?
 function Session:rows(sql, ...)

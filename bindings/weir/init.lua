@@ -48,9 +48,9 @@ local weir = {
 }
 
 --- Make a waiting function of one that takes a callback as its last argument.
--- @tparam function f called with the arguments and then a callback; what it returns is closed
--- (`:close()` or `__close`) if the wait is given up
--- @treturn function waits, and returns what the callback was called with
+--- What `f` returns is closed (`:close()` or `__close`) if the wait is given up.
+---@param f fun(...): any called with the arguments and then a callback
+---@return async fun(...): ... waits, and returns what the callback was called with
 function weir.wrap(f)
   core.check_function(f, "weir.wrap", "fn")
   return function(...)

@@ -19,8 +19,8 @@ local LONG <const> = ("%d"):rep(16) -- digits that a float may not hold
 local array_meta <const> = { __name = "weir.json.array" }
 
 ---@class weir.json
+---@field null any JSON's null, a value that is not nil
 local json = {
-  --- JSON's null, a value that is not nil.
   null = cjson.null or require("cjson").null,
 }
 

@@ -19,6 +19,7 @@ local gsub <const> = string.gsub
 ---@field max integer
 ---@field idle number
 ---@field name? string
+---@overload fun(key: any): any the object of a key; made if there is none. Does not wait
 local methods = {}
 local meta = { __name = "weir.keyed" }
 
@@ -41,11 +42,13 @@ local making <const> = {} -- in the place of an object whose factory runs
 local semaphore <const>, limit <const> = core.methods.semaphore, core.methods.limit
 
 --- Is nothing held and nobody waiting?
+---@return boolean
 function semaphore:is_idle()
   return self.available == self.capacity and self.waiting == 0
 end
 
 --- Is no job running and none queued?
+---@return boolean
 function limit:is_idle()
   return self.active == 0 and self.pending == 0
 end
@@ -241,9 +244,6 @@ local function look_up(self, key)
   return entry
 end
 
---- The object of a key; made if there is none. Does not wait.
----@param key any
----@return any object
 function meta:__call(key)
   return look_up(self, key).object
 end

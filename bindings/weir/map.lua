@@ -284,11 +284,22 @@ end
 local limit <const> = core.methods.limit
 
 --- As weir.map, each job in a slot of the limit, which others may use at the same time.
+---@async
+---@param source any[]|fun(): any
+---@param fn async fun(item: any, index: integer): any
+---@param options? weir.MapOpts
+---@return { n: integer, [integer]: any } results
+---@return { n: integer, [integer]: any }? errors
 function limit:map(source, fn, options)
   return run_all("limit:map", source, fn, options, true, self)
 end
 
 --- As weir.each, each job in a slot of the limit.
+---@async
+---@param source any[]|fun(): any
+---@param fn async fun(item: any, index: integer)
+---@param options? weir.MapOpts
+---@return { n: integer, [integer]: any }? errors
 function limit:each(source, fn, options)
   local _, errors = run_all("limit:each", source, fn, options, false, self)
   return errors

@@ -16,7 +16,7 @@ local core = require "weir.core"
 ---@field started integer
 ---@field finished integer
 ---@field failed integer
----@field total integer? set it whenever it becomes known
+---@field total? integer set it whenever it becomes known
 local progress = {}
 progress.__index = progress
 progress.__name = "weir.progress"
@@ -197,8 +197,9 @@ function progress:__tostring()
   return ("weir.progress: %s%s"):format(table.concat(words(self), ", "), self._closed and ", closed" or "")
 end
 
----@param options? weir.ProgressOpts
----@return weir.Progress
+---@class weir.progress
+---@overload fun(options?: weir.ProgressOpts): weir.Progress
+
 local function new(_, options)
   local op <const> = "weir.progress"
   options = options or {}

@@ -188,6 +188,10 @@ function driver.close(conn) sqlite3.close(conn.handle) end
 
 function driver.kill(conn) sqlite3.kill(conn.handle) end
 
+---@class weir.database.Session
+---@field changes? integer SQLite: rows changed by the last statement that changed some
+---@field in_transaction? boolean SQLite
+
 driver.properties = {
   changes = function(conn) return sqlite3.changes(conn.handle) end,
   in_transaction = driver.in_transaction,
@@ -344,6 +348,14 @@ local function pool(options)
   end)
 end
 
+---@class weir.sqlite
+---@field open async fun(options: string|weir.sqlite.Options): weir.database.Session a path, or options
+---@field connect async fun(options: string|weir.sqlite.Options): weir.database.Session the same
+---@field pool fun(options: weir.sqlite.PoolOptions): weir.database.Pool
+---@field blob fun(bytes: string): table a binary string as a parameter
+---@field null any NULL in `params`
+---@field version string of SQLite
+---@field memory_used fun(): integer bytes that SQLite has, in all
 return {
   open = open,
   connect = open,

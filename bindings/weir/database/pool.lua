@@ -70,12 +70,17 @@ end
 ---@field held boolean
 local Lease <const> = {}
 
+--- Give it back; what it left undone is undone. Waits.
+---@async
 function Lease:release()
   if self.lease.held then give_back(self.lease) else self.lease:release() end -- the latter says what is wrong
 end
 
+--- It is broken: close it.
 function Lease:discard() self.lease:discard() end
 
+--- From now on that task holds it.
+---@param task weir.Task
 function Lease:transfer(task) self.lease:transfer(task) end
 
 local lease_meta <const> = {
@@ -90,7 +95,13 @@ local lease_meta <const> = {
 }
 
 -- --- pools ------------------------------------------------------------------------------------------
+--- The calls of a connection use one that is borrowed for the call.
 ---@class weir.database.Pool: weir.Pool
+---@field query async fun(self: weir.database.Pool, sql: weir.database.Sql, ...): table
+---@field row async fun(self: weir.database.Pool, sql: weir.database.Sql, ...): table?
+---@field value async fun(self: weir.database.Pool, sql: weir.database.Sql, ...): any
+---@field exec async fun(self: weir.database.Pool, sql: string): integer?
+---@field transaction async fun(self: weir.database.Pool, ...): ... options, if any, fn, its arguments
 local Pool <const> = {}
 
 --- As pool:acquire, of weir.pool.
@@ -101,6 +112,9 @@ function Pool:acquire(options)
   return setmetatable({ lease = self.pool:acquire(options) }, lease_meta)
 end
 
+--- As pool:try_acquire, of weir.pool.
+---@return weir.database.Lease|false
+---@return string? reason
 function Pool:try_acquire()
   local lease <const>, why <const> = self.pool:try_acquire()
   if not lease then return false, why end
@@ -116,6 +130,9 @@ end
 
 --- with(fn, ...) -> what fn(db, ...) returns, called with a connection on loan. Waits.
 ---@async
+---@param fn async fun(db: weir.database.Session, ...): ...
+---@param ... any
+---@return any ...
 function Pool:with(fn, ...)
   core.check_function(fn, "pool:with", "fn")
   return call(self, fn, ...)
@@ -138,7 +155,7 @@ local function close_loan(loan, err)
   if err ~= nil then suspect(lease) else give_back(lease) end
 end
 
---- Give up what was not read, and the connection. Waits. Harmless a second time.
+-- Give up what was not read, and the connection. Waits. Harmless a second time.
 function Loan:close() close_loan(self) end
 
 local loan_meta <const> = { __index = Loan, __close = close_loan, __name = "weir.database.rows" }
@@ -152,6 +169,8 @@ end
 
 --- for row in pool:rows(sql, ...) do: the connection is on loan until the loop is left. Waits.
 ---@async
+---@param ... any
+---@return fun(): table?
 function Pool:rows(...)
   local lease <const> = self.pool:acquire()
   local loan <const> = setmetatable({ lease = lease }, loan_meta)

@@ -344,7 +344,34 @@ local function send(client, method, url, opts)
   return send_with(client, method, url, opts)
 end
 
+---@class (exact) weir.http.ClientStats
+---@field held integer requests under way
+---@field waiting integer
+---@field max integer
+---@field room integer
+---@field open integer connections
+---@field spare integer of these, idle
+---@field requests integer ever, as the following
+---@field failed integer
+---@field redirects integer
+---@field connections integer
+---@field lookups integer
+---@field rejects { overload: integer }
+
+---@alias weir.http.Url string|weir.http.Options
+---@alias weir.http.Method async fun(self: any, url: weir.http.Url, options?: weir.http.Options): weir.http.Response
+---@alias weir.http.Call async fun(url: weir.http.Url, options?: weir.http.Options): weir.http.Response
+
 ---@class weir.http.Client
+---@field get weir.http.Method
+---@field head weir.http.Method
+---@field post weir.http.Method
+---@field put weir.http.Method
+---@field patch weir.http.Method
+---@field delete weir.http.Method
+---@field close fun(self: weir.http.Client) requests under way and later ones get `closed`
+---@field is_open fun(self: weir.http.Client): boolean
+---@field stats fun(self: weir.http.Client): weir.http.ClientStats
 local Client <const> = curl.methods
 
 for _, method in ipairs { "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE" } do

@@ -9,6 +9,14 @@
 local curl <const> = require "weir.http.curl"
 local client <const> = require "weir.http.client"
 
+---@class weir.http
+---@field get weir.http.Call
+---@field head weir.http.Call
+---@field post weir.http.Call
+---@field put weir.http.Call
+---@field patch weir.http.Call
+---@field delete weir.http.Call
+---@field request weir.http.Call the method as an option
 local http = { client = client.new }
 
 -- runtime -> client; one that has ended with its runtime is replaced
@@ -34,11 +42,12 @@ for _, name in ipairs { "get", "head", "post", "put", "patch", "delete", "reques
 end
 
 --- The counters of the client that the functions above use.
+---@return weir.http.ClientStats
 function http.stats()
   return default():stats()
 end
 
---- Serve `handler`; see weir.http.server.
+-- Loaded when it is used; see weir.http.server.
 function http.serve(...)
   return require("weir.http.server").serve(...)
 end

@@ -41,11 +41,6 @@ local microhttpd <const> = require "weir.http.microhttpd"
 ---@field max_buffered? integer bytes of bodies that no handler has yet, in all, else 503; 256 MiB, or max_body
 ---@field idle_timeout? number seconds until a head is here, and (whole ones) without progress of a body or answer; 60
 
----@class weir.http.Server
----@field host string
----@field port integer
----@field name? string
-
 ---@class (exact) weir.http.ServerStats
 ---@field connections integer open now
 ---@field max_connections integer
@@ -158,6 +153,11 @@ local function describe(method, path)
   return (text:gsub("%c", function(ch) return ("\\x%02X"):format(ch:byte()) end))
 end
 
+
+---@class weir.http.Server
+---@field host string
+---@field port integer
+---@field name? string
 local methods = {}
 local server_meta = { __name = "weir.http.server", __index = methods }
 

@@ -14,6 +14,10 @@ local libpq <const> = require "weir.postgres.libpq"
 local values <const> = require "weir.postgres.values"
 local methods <const> = require "weir.postgres.methods"
 
+---@class weir.postgres
+---@field null any NULL, and JSON's null
+---@field blob fun(bytes: string): table a binary string as a parameter
+---@field version integer of libpq: 150018 is 15.18
 local postgres = {
   null = values.null,
   blob = database.blob,
@@ -42,6 +46,15 @@ local driver <const> = {
   kill = libpq.close,
   properties = {},
 }
+
+---@class weir.database.Session
+---@field pid? integer PostgreSQL: of the process that serves it
+---@field server_version? integer PostgreSQL
+---@field tls? string PostgreSQL: the protocol, "TLSv1.3"
+---@field host? string PostgreSQL
+---@field port? string PostgreSQL
+---@field user? string PostgreSQL
+---@field database? string PostgreSQL
 
 for _, name in ipairs { "pid", "server_version", "tls", "host", "port", "user", "database" } do
   driver.properties[name] = function(raw) return libpq.info(raw, name) end
