@@ -265,6 +265,20 @@ if have.nginx and ("inflight"):find(only) then
   proof()
 end
 
+-- Programs over the core that say what they measured in their own words.
+if have.core and ("core"):find(only) and not quick then
+  emit "\n### The core without Lua\n"
+  emit "```"
+  for _, command in ipairs { "pool_core loan", "pool_core handoff", "cache_core hit 1000", "cache_core memory 100",
+    "cache_core pause 1000000", "sieve 500000" } do
+    local pipe = assert(io.popen(expand("${BENCH_DIR}/" .. command) .. " 2>&1"))
+    local said = pipe:read "a"
+    if not pipe:close() then failures[#failures + 1] = command .. " failed:\n  " .. said end
+    emit("%s", (said:gsub("\n$", "")))
+  end
+  emit "```"
+end
+
 local text = table.concat(out, "\n") .. "\n"
 print(text)
 
