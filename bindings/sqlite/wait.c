@@ -123,6 +123,8 @@ static int raise_outcome(lua_State *L)
     const weir_waiter *w = lua_touserdata(L, 2);
     if (w->status == WEIR_TIMEOUT)
         return c->api->raise(L, "timeout", w->ops->op, "timed out");
+    if (w->status == WEIR_CLOSED)
+        return c->api->raise(L, "closed", w->ops->op, "the connection is closed");
     c->api->outcome(L);
     return 0;
 }

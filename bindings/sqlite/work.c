@@ -76,6 +76,8 @@ static void explain_open(weir_operation *op, int rc, int system_error, const cha
         folder = sqlite3_mprintf("%.*s", (int)(slash - path), path);
     if (folder != NULL && stat(folder, &st) != 0 && errno == ENOENT)
         text = sqlite3_mprintf("cannot open '%s': there is no folder '%s'", path, folder);
+    else if (system_error == ENOENT && op->kind == WORK_OPEN && (op->flags & SQLITE_OPEN_CREATE))
+        text = sqlite3_mprintf("cannot open '%s': it is not there and cannot be made", path);
     else if (system_error != 0)
         text = sqlite3_mprintf("cannot open '%s': %s", path, strerror(system_error));
     else

@@ -189,6 +189,8 @@ describe("weir.sqlite end #real", function()
         local ok, err = tasks[i]:await()
         assert.is_false(ok)
         assert.equal("closed", weir.kind(err))
+        assert.equal(i == 1 and "sqlite:query" or "semaphore:acquire", err.op) -- ran, or waited for its turn
+        assert.truthy((err.reason or err.message):find("the connection is closed", 1, true), err.message)
       end
       assert.equal(0, support.open_files(folder))
     end))

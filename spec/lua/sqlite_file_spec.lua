@@ -65,6 +65,12 @@ describe("weir.sqlite file #real", function()
     assert.equal(1, db:value("SELECT 1"))
   end))
 
+  it("that cannot be made is not said to be missed", real(function()
+    local err = refused("SQLITE_CANTOPEN", sqlite.open, "/proc/x.db") -- where nobody can make one
+    assert.equal("sqlite:open: cannot open '/proc/x.db': it is not there and cannot be made (SQLITE_CANTOPEN)",
+      err.message)
+  end))
+
   it("in a folder that is not there is refused, with its name", real(function(folder)
     local err = refused("SQLITE_CANTOPEN", sqlite.open, folder .. "/a/b/x.db")
     assert.equal(("sqlite:open: cannot open '%s/a/b/x.db': there is no folder '%s/a/b' (SQLITE_CANTOPEN)"):format(
