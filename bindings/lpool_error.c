@@ -7,7 +7,7 @@
 
 #include "lpool.h"
 
-/* [-0, +1, m] What the last create failed with, as a value; nil if the last one did not. */
+/* [-0, +1, m] What the last create that failed did fail with, as a value; nil if there is none. */
 static void push_cause(lua_State *L, const lpool *s)
 {
     if (s->pool.cause == 0) {
@@ -19,19 +19,22 @@ static void push_cause(lua_State *L, const lpool *s)
     lua_remove(L, -2);
 }
 
-/* [-0, +1, m] The same as one line of text, `before` before it; "" if there is nothing to say. */
+/* [-0, +1, m] The same as one line of text, `before` before it; "" if the last one did not fail. */
 static void push_last_failure(lua_State *L, const lpool *s, const char *before)
 {
-    push_cause(L, s);
-    if (lua_isnil(L, -1)) {
-        lua_pop(L, 1);
-        if (s->pool.failures > 0)
+    if (s->pool.failures == 0) {
+        lua_pushliteral(L, "");
+        return;
+    }
+    if (s->pool.cause == 0) {
+        if (s->pool.cause_rc == WEIR_ETIMEOUT)
             lua_pushfstring(L, "%stimed out after %f s", before,
                             (lua_Number)lseconds(s->pool.options.create_timeout));
         else
-            lua_pushliteral(L, "");
+            lua_pushfstring(L, "%snot enough memory", before);
         return;
     }
+    push_cause(L, s);
     lerror_push_text(L, -1);
     const char *text = lua_tostring(L, -1);
     lua_pushstring(L, before);
@@ -123,8 +126,10 @@ void lpool_timed_out(lua_State *L, lpool *s, uint64_t timeout, const char *op, c
         lua_tostring(L, -5), lua_tostring(L, -4), (lua_Integer)p->n_leased,
         (lua_Integer)p->options.max, (lua_Integer)p->n_idle, (lua_Integer)p->n_connecting,
         (lua_Integer)p->waiting, lua_tostring(L, -3), lua_tostring(L, -2), lua_tostring(L, -1));
-    push_cause(L, s);
-    lua_setfield(L, -2, "cause");
+    if (p->failures > 0) { /* an older one is not why this one waited */
+        push_cause(L, s);
+        lua_setfield(L, -2, "cause");
+    }
     lua_error(L);
 }
 

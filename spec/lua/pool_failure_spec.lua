@@ -208,6 +208,26 @@ describe("weir.pool", function()
       assert.equal(s.refuses, err.cause)
     end))
 
+    it("is not named any more once a create succeeded", helper.virtual(function()
+      local s = server { create = 0.1 }
+      local pool = s:pool { name = "db", max = 1, backoff = 1 }
+      s.refuses = "refused"
+      assert.same({ false, "refused" }, { pcall(pool.acquire, pool) })
+      s.refuses = nil
+      local lease <close> = pool:acquire()
+      weir.sleep(3600)
+      local err = helper.error("timeout", pool.acquire, pool, { timeout = 1 })
+      assert.equal("pool 'db': timed out after 1.0 s: 1 of 1 leased, 0 idle, 0 connecting, 0 waiting", tostring(err))
+      assert.is_nil(err.cause)
+    end))
+
+    it("may be nothing, which is not a timeout", helper.virtual(function()
+      local pool = weir.pool { create = function() error(nil) end, open_after = 1, backoff = 5 }
+      assert.same({ false, nil }, { pcall(pool.acquire, pool) })
+      local err = helper.error("open", pool.acquire, pool)
+      assert.equal("pool: refused, since 1 creates in a row failed; the last: nil", tostring(err))
+    end))
+
     it("says that creates time out, if they do", helper.virtual(function()
       local pool = weir.pool {
         create = function() weir.sleep(100) end, create_timeout = 1, open_after = 1, backoff = 5,
