@@ -48,6 +48,11 @@ local methods <const> = core.methods.cache
 ---@field stats fun(self: weir.Cache): weir.CacheStats
 
 ---@class weir.CacheStats
+---@field name? string
+---@field count integer entries now
+---@field bytes integer
+---@field loading integer loads under way
+---@field waiting integer callers
 ---@field hits integer
 ---@field stale integer answered though past ttl
 ---@field negative integer answered with an error or nil that is kept

@@ -261,7 +261,6 @@ end
 --- the loop: the rest goes on, and the function around fails at its end with "attempt to call a
 --- nil value (metamethod 'close')". Leave such a loop by `return`, or keep what is captured in a
 --- `do ... end` inside it.)
----@async
 ---@param list (fun(): any)[]|weir.Task[]
 ---@return async fun(): integer?, boolean, any
 function fanout.iter(list)

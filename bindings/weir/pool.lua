@@ -89,7 +89,8 @@ local raw_stats <const> = pool.stats
 ---@field max integer
 ---@field min integer
 ---@field idle integer
----@field active integer also `held`
+---@field active integer on loan
+---@field held integer the same
 ---@field connecting integer
 ---@field checking integer
 ---@field closing integer

@@ -63,6 +63,7 @@ end
 
 -- --- COPY in ------------------------------------------------------------------------------------------
 ---@class weir.postgres.CopyIn
+---@field close fun(self: weir.postgres.CopyIn) undo it without waiting, unless it has ended
 local CopyIn <const> = { op = "copy_in" }
 
 --- Data as the COPY's format has it, cut anywhere. Waits while the server is slower.
@@ -175,6 +176,7 @@ end
 
 -- --- pipelines ----------------------------------------------------------------------------------------
 ---@class weir.postgres.Pipeline
+---@field close fun(self: weir.postgres.Pipeline) give up the rest, without waiting
 local Pipeline <const> = { op = "pipeline" }
 
 --- Send a statement, a text or a prepared one, and go on. Returns its number in the list of outcomes.
