@@ -95,6 +95,15 @@ static int step(lcontext *ctx)
     return ctx->guest != NULL && lguest_step(ctx->from, ctx); /* the turn may have woken it */
 }
 
+/* Protected. Keep the list for the error that the main task's wait is about to raise. */
+static int keep_list(lua_State *L)
+{
+    lcontext *ctx = lua_touserdata(L, 1);
+    list_waiting(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &ctx->main_task);
+    return 0;
+}
+
 /* Protected. Keep the deadlock as an error of the scope that the main task ends. */
 static int keep_deadlock(lua_State *L)
 {
@@ -113,14 +122,10 @@ static void break_deadlock(lua_State *L, lcontext *ctx, ltask *t)
 {
     weir_scope *s = t != NULL ? t->task.current : weir_root(ctx->rt);
     if (t != NULL && t->task.wait.status == WEIR_PENDING && t->task.wait.ops->leave != NULL) {
-        /* The list goes with the error that the wait raises; kept where outcome finds it. */
-        lua_pushcfunction(L, list_waiting);
+        lua_pushcfunction(L, keep_list); /* the error is plainer where memory is short */
         lua_pushlightuserdata(L, ctx);
-        if (lua_pcall(L, 1, 1, 0) != LUA_OK) {
+        if (lua_pcall(L, 1, 0, 0) != LUA_OK)
             lua_pop(L, 1);
-            lua_pushnil(L);
-        }
-        lua_rawsetp(L, LUA_REGISTRYINDEX, &ctx->main_task);
         weir_waiter_give_up(ctx->rt, &t->task.wait, WEIR_STUCK);
         return;
     }

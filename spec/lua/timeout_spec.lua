@@ -109,6 +109,33 @@ describe("weir.timeout", function()
     assert.equal(2, weir.timeout(1e300, function() weir.sleep(1e8) return 2 end))
   end))
 
+  describe("of 0", function()
+    it("lets what need not wait be done", helper.virtual(function()
+      local sem = weir.semaphore(1)
+      assert.equal("done", weir.timeout(0, function() return "done" end))
+      assert.equal("had", weir.timeout(0, sem.with, sem, function() return "had" end))
+      assert.equal(0, weir.scope({ timeout = 0 }, function() return sem:with(function() return sem.available end) end))
+    end))
+
+    it("ends the first wait, also one that would be ready in this turn", helper.virtual(function()
+      helper.error("timeout", weir.timeout, 0, weir.checkpoint)
+      helper.error("timeout", weir.timeout, 0, weir.sleep, 0)
+      local sem = weir.semaphore(1)
+      local held = sem:acquire()
+      held:transfer( -- to somebody who gives it back in this turn
+        weir.spawn(function() held:release() end))
+      helper.error("timeout", weir.timeout, 0, sem.with, sem, function() error("got it") end)
+      weir.sleep(2)
+      helper.error("timeout", weir.scope, { deadline = weir.now() - 1 }, function() weir.checkpoint() end)
+    end))
+
+    it("starts no child", helper.virtual(function()
+      local ran = false
+      helper.error("timeout", weir.timeout, 0, function() weir.spawn(function() ran = true end) end)
+      assert.is_false(ran)
+    end))
+  end)
+
   it("leaves no timer behind when the function is faster", function()
     local r = helper.simulate(function()
       for _ = 1, 1000 do weir.timeout(3600, function() end) end

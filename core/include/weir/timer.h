@@ -22,7 +22,8 @@ struct weir_timer {
 /* Prepare `timer` (unset). */
 void weir_timer_init(weir_timer *timer, weir_timer_fn fire);
 
-/* Fire at `deadline` (a past one fires in the next turn); WEIR_FOREVER unsets. Re-sets if set. */
+/* Fire at `deadline`; WEIR_FOREVER unsets. Re-sets if set. One that is past fires before anybody
+ * else gets his turn. */
 void weir_timer_set(weir_runtime *rt, weir_timer *timer, uint64_t deadline);
 
 /* Forget it; nothing if it is not set. */
