@@ -177,12 +177,21 @@ static int new_thread(lua_State *L)
     return 0;
 }
 
+/* As a new coroutine does; whoever used this one before may have left another. */
+static void inherit_hook(lua_State *co, lua_State *from)
+{
+    lua_Hook hook = lua_gethook(from);
+    if (lua_gethook(co) != hook)
+        lua_sethook(co, hook, lua_gethookmask(from), lua_gethookcount(from));
+}
+
 int lcontext_take_thread(lcontext *ctx, ltask *t)
 {
     if (ctx->n_idle > 0) {
         lthread *th = &ctx->idle[--ctx->n_idle];
         t->co = th->co;
         t->thread = th->index;
+        inherit_hook(t->co, ctx->from);
         return 0;
     }
     lua_State *L = ctx->from;

@@ -56,6 +56,7 @@ struct lsem {
     weir_link link; /* in ctx->semaphores */
     lcontext *ctx;
     lsem_object *owner; /* NULL once that is gone */
+    uint32_t jobs;      /* queued for a start that they have not heard of */
     weir_semaphore sem;
     size_t size;
     char name[];

@@ -138,9 +138,19 @@ static int task_main(lua_State *L)
     return body_ended(L, lua_pcallk(L, lua_gettop(L) - 3, LUA_MULTRET, 2, 0, body_ended), 0);
 }
 
+/* The limit that `t`, in its first turn, queued on for its start; NULL if on none. */
+static lsem *limit_of(const ltask *t)
+{
+    if (t->work != LWORK_NONE || t->permit == NULL)
+        return NULL;
+    weir_semaphore *s = t->task.wait.status == WEIR_GRANTED ? t->permit->of : t->task.wait.object;
+    return weir_container(s, lsem, sem);
+}
+
 /* Push why a task never got to run, other than by a cancel. */
 static void push_refusal(lua_State *L, const ltask *t)
 {
+    const lsem *limit = limit_of(t);
     switch ((weir_status)t->task.wait.status) {
     case WEIR_STUCK: /* a job, queued for a slot */
         lerror_push(L, "deadlock", "limit",
@@ -154,7 +164,10 @@ static void push_refusal(lua_State *L, const ltask *t)
         break;
     default:
         lua_pushliteral(L, "not enough memory");
+        return;
     }
+    lua_pushstring(L, limit->sem.name);
+    lua_setfield(L, -2, "name");
 }
 
 /* Protected: a task that ends without its coroutine: it never ran (cancelled, or no memory for
@@ -226,17 +239,66 @@ static void bury(lcontext *ctx, ltask *t)
 
 /* --- turns -------------------------------------------------------------------------------- */
 
-/* A task yielded by coroutine.yield: nobody would resume it. The hook raises in it, at the
- * first instruction after the yield. */
+/* A task yielded by coroutine.yield: nobody would resume it. A hook raises in it, at the first
+ * instruction after the yield. The hook that was there comes back then; up to there it is kept in
+ * the task's extra table. */
+typedef struct lhook {
+    lua_Hook function;
+    int mask, count;
+} lhook;
+
+/* Protected. */
+static int keep_hook(lua_State *L)
+{
+    ltask *t = lua_touserdata(L, 1);
+    ltask_push(L, t);
+    ltask_push_extra(L, t);
+    lhook *h = lua_newuserdatauv(L, sizeof *h, 0);
+    *h = (lhook){lua_gethook(t->co), lua_gethookmask(t->co), lua_gethookcount(t->co)};
+    lua_setfield(L, -2, "hook");
+    return 0;
+}
+
+static void restore_hook(lua_State *L, ltask *t)
+{
+    lhook h = {NULL, 0, 0};
+    int top = lua_gettop(L);
+    t->raw_yield = 0;
+    ltask_push(L, t);
+    if (t->has_extra) {
+        lua_getiuservalue(L, -1, LTASK_EXTRA);
+        if (lua_getfield(L, -1, "hook") == LUA_TUSERDATA)
+            h = *(const lhook *)lua_touserdata(L, -1);
+        lua_pushnil(L);
+        lua_setfield(L, -3, "hook");
+    }
+    lua_sethook(t->co, h.function, h.mask, h.count);
+    lua_settop(L, top);
+}
+
 static void raise_in_task(lua_State *L, lua_Debug *ar)
 {
-    (void)ar;
-    lua_sethook(L, NULL, 0, 0);
     ltask *t = ltask_current(lbox_of(L)->current);
-    if (t != NULL)
-        t->raw_yield = 0;
+    (void)ar;
+    if (t != NULL && t->co == L)
+        restore_hook(L, t);
+    else /* it made a coroutine, which inherited the hook */
+        lua_sethook(L, NULL, 0, 0);
     lerror_raise(L, "misuse", "coroutine.yield",
                  "a task cannot yield by itself (use weir.checkpoint, or a wait)");
+}
+
+static void raise_on_resume(lcontext *ctx, ltask *t)
+{
+    lua_State *L = ctx->from;
+    if (!t->raw_yield && lua_gethook(t->co) != NULL) {
+        lua_pushcfunction(L, keep_hook);
+        lua_pushlightuserdata(L, t);
+        if (lua_pcall(L, 1, 0, 0) != LUA_OK)
+            lua_pop(L, 1); /* no memory to keep it */
+    }
+    t->raw_yield = 1;
+    lua_sethook(t->co, raise_in_task, LUA_MASKCOUNT, 1);
 }
 
 /* Fill the coroutine of a task that starts, which holds its arguments alone from here on (they
@@ -269,6 +331,23 @@ static int load(lcontext *ctx, ltask *t)
     return n + 2;
 }
 
+/* The first turn: the number of arguments of task_main, or -1 if it has ended instead. */
+static int start(lcontext *ctx, ltask *t)
+{
+    lsem *limit = limit_of(t);
+    int granted = t->task.wait.status == WEIR_GRANTED, n = -1;
+    if (granted && lcontext_take_thread(ctx, t) == 0) {
+        n = load(ctx, t);
+        if (n < 0)
+            lcontext_give_thread(ctx, t, 1);
+    }
+    if (n < 0)
+        finish_outside(ctx, t); /* `t` may be gone afterwards */
+    if (limit != NULL)
+        limit->jobs--;
+    return n;
+}
+
 static void resume(weir_runtime *rt, weir_task *task)
 {
     ltask *t = (ltask *)(void *)task;
@@ -281,18 +360,9 @@ static void resume(weir_runtime *rt, weir_task *task)
         return;
     }
     if (t->co == NULL) {
-        if (task->wait.status != WEIR_GRANTED || lcontext_take_thread(ctx, t) != 0) {
-            if (task->wait.status != WEIR_GRANTED && t->work == LWORK_NONE)
-                t->permit = NULL; /* given up or refunded by the core */
-            finish_outside(ctx, t);
+        n_args = start(ctx, t);
+        if (n_args < 0)
             return;
-        }
-        n_args = load(ctx, t);
-        if (n_args < 0) {
-            lcontext_give_thread(ctx, t, 1);
-            finish_outside(ctx, t);
-            return;
-        }
     }
     for (;;) {
         t->parked = 0;
@@ -300,13 +370,12 @@ static void resume(weir_runtime *rt, weir_task *task)
         if (rc != LUA_YIELD || t->parked)
             break;
         lua_pop(t->co, n_results);
-        t->raw_yield = 1;
-        lua_sethook(t->co, raise_in_task, LUA_MASKCOUNT, 1);
+        raise_on_resume(ctx, t);
         n_args = 0;
     }
     if (rc == LUA_YIELD)
         return;
-    if (t->raw_yield)
+    if (t->raw_yield) /* it ended without another instruction */
         lua_sethook(t->co, NULL, 0, 0);
     if (rc != LUA_OK) {
         lua_State *L = ctx->from;
@@ -404,6 +473,8 @@ int ltask_spawn(lua_State *L, lcontext *ctx, int nargs, weir_scope *parent, uint
                                                &t->task.wait, WEIR_FOREVER, &t->permit);
             if (rc != 0)
                 weir_task_finish(ctx->rt, &t->task, WEIR_TASK_CANCELLED);
+            else
+                weir_container(job->on, lsem, sem)->jobs++;
         }
     }
     if (rc != 0) {

@@ -21,7 +21,7 @@ void lsem_free(lsem *s)
 static int free_if_idle(lsem *s)
 {
     if (!weir_list_is_empty(&s->sem.holders) || s->sem.waiting > 0 ||
-        !weir_list_is_empty(&s->sem.idle))
+        !weir_list_is_empty(&s->sem.idle) || s->jobs > 0)
         return 0;
     weir_semaphore_fini(&s->sem);
     lsem_free(s);
@@ -57,6 +57,7 @@ lsem *lsem_new(lua_State *L, ltype type, const lsem_options *options, const char
     weir_link_init(&s->link);
     s->ctx = ctx;
     s->size = size;
+    s->jobs = 0;
     if (name != NULL)
         memcpy(s->name, name, strlen(name) + 1);
     weir_semaphore_init(ctx->rt, &s->sem, options->n, name != NULL ? s->name : NULL);

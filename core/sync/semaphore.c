@@ -99,6 +99,7 @@ static void turn_away(weir_semaphore *s, weir_permit *p, weir_status status)
     weir_waiter *w = p->waiter;
     weir__queue_remove(s, p);
     permit_free(p);
+    w->object = s;
     weir_waiter_settle(s->rt, w, status);
 }
 
@@ -409,6 +410,7 @@ static void leave_acquire(weir_runtime *rt, weir_waiter *w)
     (void)rt;
     weir__queue_remove(s, p);
     permit_free(p);
+    w->object = s;
     if (w->status == WEIR_TIMEOUT)
         s->stats.timeouts++;
     else if (w->status == WEIR_CANCELED)
@@ -420,8 +422,10 @@ static void leave_acquire(weir_runtime *rt, weir_waiter *w)
 
 static void refund_acquire(weir_runtime *rt, weir_waiter *w)
 {
+    weir_permit *p = w->object;
     (void)rt;
-    weir_permit_release(w->object);
+    w->object = p->of;
+    weir_permit_release(p);
 }
 
 static const char *acquire_name(const weir_waiter *w)

@@ -122,6 +122,22 @@ local programs = {
   end,
 }
 
+programs.stuck = function() assert(not pcall(weir.await, function() end)) end
+programs.refused = function()
+  local limit = weir.limit(2)
+  limit(weir.sleep, 1)
+  local job = limit:submit({ weight = 2 }, weir.sleep, 1)
+  limit:resize(1)
+  job:pawait()
+end
+programs.yield = function()
+  weir.spawn(function()
+    debug.sethook(function() end, "l")
+    pcall(function() coroutine.yield() end)
+    debug.sethook()
+  end):await()
+end
+
 local names = {}
 for name in pairs(programs) do names[#names + 1] = name end
 table.sort(names)

@@ -82,6 +82,30 @@ describe("deep nesting", function()
   end)
 end)
 
+describe("a debug hook", function()
+  it("of a task is there again after a misplaced yield", helper.virtual(function()
+    weir.spawn(function()
+      local calls = 0
+      local function hook() calls = calls + 1 end
+      debug.sethook(hook, "l")
+      helper.error("misuse", function() coroutine.yield() end)
+      local before = calls
+      local f, mask = debug.gethook()
+      assert.equal(hook, f)
+      assert.equal("l", mask)
+      assert.is_true(calls > before)
+      debug.sethook()
+      helper.error("misuse", function() coroutine.yield() end)
+      assert.is_nil((debug.gethook()))
+    end):await()
+  end))
+
+  it("of a task that has ended is not that of the next one", helper.virtual(function()
+    weir.spawn(function() debug.sethook(function() end, "l") end):await()
+    weir.spawn(function() assert.is_nil((debug.gethook())) end):await()
+  end))
+end)
+
 describe("a coroutine of the user's own", function()
   it("works in a task as it always does", helper.virtual(function()
     local gen = coroutine.wrap(function() for i = 1, 3 do coroutine.yield(i) end end)

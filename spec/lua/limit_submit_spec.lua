@@ -119,8 +119,8 @@ describe("limit:submit", function()
   end))
 
   it("raises impossible for more than the limit, also when a resize makes it so", helper.virtual(function()
-    local limit = weir.limit(2)
-    helper.error("impossible", limit.submit, limit, { weight = 3 }, weir.sleep, 1)
+    local limit = weir.limit { n = 2, name = "narrow" }
+    assert.equal("narrow", helper.error("impossible", limit.submit, limit, { weight = 3 }, weir.sleep, 1).name)
     assert.equal(0, limit.active + limit.pending)
     local running = limit:submit({ weight = 2 }, weir.sleep, 1)
     local ok, err
@@ -131,8 +131,31 @@ describe("limit:submit", function()
     t:await()
     assert.is_false(ok)
     assert.equal("impossible", weir.kind(err))
+    assert.equal("narrow", err.name)
     running:await()
     assert.equal(0, limit.active + limit.pending)
+  end))
+
+  it("names a limit that is gone before the job hears of its refusal", helper.virtual(function()
+    local ok, err
+    weir.scope(function()
+      local limit = weir.limit { n = 2, name = "brief" }
+      local queued
+      limit:submit({ weight = 2 }, function()
+        weir.checkpoint()
+        limit:resize(1)
+        limit = nil
+      end)
+      queued = limit:submit({ weight = 2 }, error)
+      weir.spawn(function() ok, err = queued:pawait() end)
+      weir.checkpoint()
+      weir.checkpoint()
+      collectgarbage()
+      collectgarbage()
+    end)
+    assert.is_false(ok)
+    assert.equal("impossible", weir.kind(err))
+    assert.equal("brief", err.name)
   end))
 
   it("refuses wrong options and functions", helper.virtual(function()

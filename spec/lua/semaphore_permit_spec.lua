@@ -1,6 +1,7 @@
 -- semaphore_permit_spec.lua - permits cut and joined: split and merge.
 
 local helper = require "support.helper"
+local core = require "weir.core"
 local weir = require "weir"
 
 describe("permit:split", function()
@@ -106,6 +107,25 @@ describe("permit:split", function()
       assert(p.n == 1 and q.n == 2)
     end)
   end)
+end)
+
+describe("a permit that a finalizer gives back", function()
+  it("is still held although its semaphore is garbage too", helper.virtual(function()
+    local held
+    do
+      local owner = setmetatable({}, { __gc = function(o)
+        held = o.permit.held
+        o.permit:release()
+      end })
+      owner.semaphore = weir.semaphore(1)
+      owner.permit = owner.semaphore:acquire()
+    end
+    assert.equal(1, core.counters().permits)
+    collectgarbage()
+    collectgarbage()
+    assert.is_true(held)
+    assert.equal(0, core.counters().permits)
+  end))
 end)
 
 describe("permit:merge", function()

@@ -94,7 +94,8 @@ int weir_semaphore_take_ranked(weir_semaphore *s, weir_task *holder, uint32_t n,
                                weir_permit **out);
 
 /* Wait in `w` for `n`, for `holder`; call after take said WEIR_EBUSY. *out is the permit that
- * is held once `w` is GRANTED and gone otherwise. 0, WEIR_EOVERLOAD or WEIR_ENOMEM. */
+ * is held once `w` is GRANTED and gone otherwise: w->object, the permit up to there, is then the
+ * semaphore. 0, WEIR_EOVERLOAD or WEIR_ENOMEM. */
 int weir_semaphore_acquire(weir_semaphore *s, weir_task *holder, uint32_t n, weir_waiter *w,
                            uint64_t deadline, weir_permit **out);
 int weir_semaphore_acquire_ranked(weir_semaphore *s, weir_task *holder, uint32_t n,
