@@ -343,7 +343,8 @@ static inline ltask *lwait_task(lua_State *L, lcontext *ctx, const char *op)
 /* May the running task `t` wait here? Raises misuse or cancelled. */
 static inline void lwait_check(lua_State *L, const ltask *t, const char *op)
 {
-    if (!lua_isyieldable(L) || weir_scope_is_cancelled(t->task.current))
+    if (!lua_isyieldable(L) ||
+        (t->task.current->flags & (WEIR_SCOPE_CANCELLED | WEIR_SCOPE_DUE)) != 0)
         lwait_refuse(L, t, op);
 }
 /* The running task, which may wait here; raises misuse or cancelled. */

@@ -24,6 +24,8 @@ ltask *lwait_refuse_task(lua_State *L, const ltask *t, const char *op)
 void lwait_refuse(lua_State *L, const ltask *t, const char *op)
 {
     lwait_check_yieldable(L, op);
+    if (!weir_scope_is_cancelled(t->task.current))
+        weir_scope_expire(t->ctx->rt, t->task.current);
     lerror_push_cancelled(L, op, t->task.current);
     lua_error(L);
 }

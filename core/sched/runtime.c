@@ -66,8 +66,6 @@ uint32_t weir_turn(weir_runtime *rt)
     rt->n.turns++;
     weir__wheel_fire(rt);
     for (unsigned i = 0; i < WEIR_TURN_BUDGET && rt->n.ready > 0; i++) {
-        if (!weir_list_is_empty(&rt->wheel.due)) /* set in this turn for a time that has come */
-            weir__wheel_fire(rt);
         weir_waiter *w = next_ready(rt);
         rt->n.runs++;
         w->run(rt, w); /* a task makes itself the current one */

@@ -33,6 +33,8 @@ void weir_scope_open(weir_runtime *rt, weir_scope *s, weir_scope *parent, weir_t
                 s->cause = parent->cause;
             }
         }
+        if (!(flags & WEIR_SCOPE_SHIELD))
+            s->flags |= parent->flags & WEIR_SCOPE_DUE;
     }
     if (owner != NULL)
         owner->current = s;
@@ -106,18 +108,32 @@ int weir_scope_cancel(weir_runtime *rt, weir_scope *s, weir_reason reason)
     return 1;
 }
 
-static void expire(weir_runtime *rt, weir_timer *timer)
+static void expire(weir_runtime *rt, weir_scope *s)
 {
-    weir_scope *s = weir_container(timer, weir_deadline, timer)->scope;
     if (weir_scope_cancel(rt, s, (weir_reason){"deadline", 0}))
         s->flags |= WEIR_SCOPE_EXPIRED;
 }
 
+void weir_scope_expire(weir_runtime *rt, weir_scope *s)
+{
+    assert(s->flags & WEIR_SCOPE_DUE);
+    while (s->parent->flags & WEIR_SCOPE_DUE)
+        s = s->parent;
+    expire(rt, s);
+}
+
+static void deadline_came(weir_runtime *rt, weir_timer *timer)
+{
+    expire(rt, weir_container(timer, weir_deadline, timer)->scope);
+}
+
 void weir_scope_set_deadline(weir_runtime *rt, weir_scope *s, weir_deadline *d, uint64_t at)
 {
-    weir_timer_init(&d->timer, expire);
+    weir_timer_init(&d->timer, deadline_came);
     d->scope = s;
     d->grace = 0;
+    if (at <= rt->now)
+        s->flags |= WEIR_SCOPE_DUE;
     weir_timer_set(rt, &d->timer, at);
 }
 

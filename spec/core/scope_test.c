@@ -169,6 +169,35 @@ static void a_deadline_cancels_and_says_so(void **state)
     bed_free(&b);
 }
 
+static void a_past_deadline_is_due_for_all_inside(void **state)
+{
+    bed b = bed_new();
+    weir_scope a, in, deep, shield;
+    weir_deadline da, din;
+    (void)state;
+    weir_scope_open(b.rt, &a, weir_root(b.rt), NULL, 0);
+    weir_scope_set_deadline(b.rt, &a, &da, weir_now(b.rt));
+    weir_scope_open(b.rt, &in, &a, NULL, 0);
+    weir_scope_set_deadline(b.rt, &in, &din, weir_now(b.rt));
+    weir_scope_open(b.rt, &deep, &in, NULL, 0);
+    weir_scope_open(b.rt, &shield, &in, NULL, WEIR_SCOPE_SHIELD);
+    CHECK((deep.flags & WEIR_SCOPE_DUE) && !(shield.flags & WEIR_SCOPE_DUE));
+    CHECK(!weir_scope_is_cancelled(&deep));
+    weir_scope_expire(b.rt, &deep);
+    CHECK(deep.cause == &a && (a.flags & WEIR_SCOPE_EXPIRED) && !(in.flags & WEIR_SCOPE_EXPIRED));
+    CHECK(!weir_scope_is_cancelled(&shield));
+    weir_scope_expire(b.rt, &deep); /* once is enough */
+    weir_turn(b.rt);
+    CHECK(deep.cause == &a && !(in.flags & WEIR_SCOPE_EXPIRED));
+    weir_scope_end(b.rt, &shield);
+    weir_scope_end(b.rt, &deep);
+    weir_deadline_unset(b.rt, &din);
+    weir_scope_end(b.rt, &in);
+    weir_deadline_unset(b.rt, &da);
+    weir_scope_end(b.rt, &a);
+    bed_free(&b);
+}
+
 static void a_shield_stands_for_its_grace(void **state)
 {
     (void)state;
@@ -582,6 +611,7 @@ int main(void)
         cmocka_unit_test(a_cancel_of_a_deep_tree_does_not_recurse),
         cmocka_unit_test(the_root_can_be_cancelled),
         cmocka_unit_test(a_deadline_cancels_and_says_so),
+        cmocka_unit_test(a_past_deadline_is_due_for_all_inside),
         cmocka_unit_test(a_shield_stands_for_its_grace),
         cmocka_unit_test(graces_of_nested_shields_add_up),
         cmocka_unit_test(a_shield_can_be_cancelled_itself),

@@ -129,10 +129,21 @@ describe("weir.timeout", function()
       helper.error("timeout", weir.scope, { deadline = weir.now() - 1 }, function() weir.checkpoint() end)
     end))
 
-    it("starts no child", helper.virtual(function()
-      local ran = false
-      helper.error("timeout", weir.timeout, 0, function() weir.spawn(function() ran = true end) end)
-      assert.is_false(ran)
+    it("lets children run up to their first wait", helper.virtual(function()
+      local ran = 0
+      local function count(wait)
+        ran = ran + 1
+        if wait then weir.checkpoint() end
+        ran = ran + 1
+      end
+      weir.timeout(0, function() weir.spawn(count) end)
+      assert.equal(2, ran)
+      helper.error("timeout", weir.timeout, 0, function() weir.spawn(count, true) end)
+      assert.equal(3, ran)
+    end))
+
+    it("is no matter inside a shield", helper.virtual(function()
+      assert.equal(1, weir.timeout(0, weir.shield, function() weir.checkpoint() return 1 end))
     end))
   end)
 

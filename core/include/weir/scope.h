@@ -26,7 +26,8 @@ enum {
     WEIR_SCOPE_ENDED = 128,     /* accepts no more children */
     WEIR_SCOPE_SETTLING = 256,  /* somebody waits in settle: failures are claimed */
     WEIR_SCOPE_DAEMON = 512,    /* ended with the program, not joined by it */
-    WEIR_SCOPE_CLAIMED = 1024   /* of a task: somebody will look at its failure */
+    WEIR_SCOPE_CLAIMED = 1024,  /* of a task: somebody will look at its failure */
+    WEIR_SCOPE_DUE = 2048       /* its deadline, or one above, was past when it was set */
 };
 
 /* Why a scope was cancelled: a word for C, a value handle for a language binding. */
@@ -67,9 +68,14 @@ void weir_scope_end(weir_runtime *rt, weir_scope *s);
 int weir_scope_cancel(weir_runtime *rt, weir_scope *s, weir_reason reason);
 
 /* Cancel `s` with the reason "deadline" at `at`, and set WEIR_SCOPE_EXPIRED. Unset with
- * weir_deadline_unset before `s` ends. A shield's deadline is its grace: see weir_scope_shield. */
+ * weir_deadline_unset before `s` ends. A shield's deadline is its grace: see weir_scope_shield.
+ * One that is past sets WEIR_SCOPE_DUE and cancels in the next turn: whoever is about to wait
+ * inside before that calls weir_scope_expire. */
 void weir_scope_set_deadline(weir_runtime *rt, weir_scope *s, weir_deadline *d, uint64_t at);
 void weir_deadline_unset(weir_runtime *rt, weir_deadline *d);
+
+/* The outermost deadline that is DUE for `s` cancels its scope now. */
+void weir_scope_expire(weir_runtime *rt, weir_scope *s);
 
 /* Make `s` (opened with WEIR_SCOPE_SHIELD) stand against cancels from above for `grace` ns,
  * from the later of now and the cancel. Uses `d` for its grace. */

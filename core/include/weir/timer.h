@@ -22,8 +22,7 @@ struct weir_timer {
 /* Prepare `timer` (unset). */
 void weir_timer_init(weir_timer *timer, weir_timer_fn fire);
 
-/* Fire at `deadline`; WEIR_FOREVER unsets. Re-sets if set. One that is past fires before anybody
- * else gets his turn. */
+/* Fire at `deadline` (a past one fires in the next turn); WEIR_FOREVER unsets. Re-sets if set. */
 void weir_timer_set(weir_runtime *rt, weir_timer *timer, uint64_t deadline);
 
 /* Forget it; nothing if it is not set. */
