@@ -8,7 +8,7 @@
 
 #include "lbatch.h"
 
-static const char op[] = "batch";
+static const char op[] = "batch", many_op[] = "batch:load_many";
 
 /* --- the object ----------------------------------------------------------------------- */
 
@@ -104,13 +104,20 @@ static int refuse(lua_State *L, const lbatch *b, int rc)
     return lua_error(L);
 }
 
-static int raise(lua_State *L, lcontext *ctx)
+static int raise(lua_State *L, lcontext *ctx, weir_status status)
 {
     const lbatch *b = *(lbatch **)lua_touserdata(L, 1);
-    if (b != NULL && ltask_current(ctx)->task.wait.status == WEIR_CLOSED)
+    if (b == NULL || (status != WEIR_TIMEOUT && status != WEIR_CLOSED)) {
+        lwait_outcome(L, ctx);
+        return 0;
+    }
+    if (status == WEIR_CLOSED)
         return refuse(L, b, WEIR_ECLOSED);
-    lwait_outcome(L, ctx);
-    return 0;
+    lerror_push(L, "timeout", many_op, "timed out; %I waiting, %I groups flying",
+                (lua_Integer)b->batch.n_unflushed, (lua_Integer)b->batch.n_flying);
+    lua_pushstring(L, b->batch.name);
+    lua_setfield(L, -2, "name");
+    return lua_error(L);
 }
 
 /* --- asking --------------------------------------------------------------------------- */
@@ -161,7 +168,7 @@ static int landed(lua_State *L, int status, lua_KContext kctx)
     const weir_waiter *w = &ltask_current(ctx)->task.wait;
     (void)status;
     if (w->status != WEIR_GRANTED && w->status != WEIR_FAILED)
-        return raise(L, ctx);
+        return raise(L, ctx, (weir_status)w->status);
     weir_flight *f = &r->request.flight;
     int is_value = f->state == WEIR_FLIGHT_LANDED;
     intptr_t part = f->value;
@@ -210,16 +217,16 @@ static int ask_all(lua_State *L)
 /* core.batch_many(batch, keys, collect) -> set to wait for. Does not wait. */
 static int core_batch_many(lua_State *L)
 {
-    lbatch *b = lbatch_check(L, "batch:load_many");
-    uint32_t n = lflights_check_keys(L, 2, "batch:load_many");
+    lbatch *b = lbatch_check(L, many_op);
+    uint32_t n = lflights_check_keys(L, 2, many_op);
     for (uint32_t i = 1; i <= n; i++) {
         lua_rawgeti(L, 2, i);
         check_key(L, -1, "key", "a value other than nil and NaN");
         lua_pop(L, 1);
     }
-    ltask *t = lwait_enter(L, b->ctx, "batch:load_many");
+    ltask *t = lwait_enter(L, b->ctx, many_op);
     if (lwait_spend(L, t))
-        return lwait_again(L, t, "batch:load_many", core_batch_many);
+        return lwait_again(L, t, many_op, core_batch_many);
     lflights_push(L, b->ctx, n, lua_toboolean(L, 3), &many_ops);
     lua_replace(L, 3);
     lua_settop(L, 3);

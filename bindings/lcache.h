@@ -54,6 +54,9 @@ void lkey_check(lua_State *L, int index, const char *op, lkey *out);
 /* Push the key that these bytes are. */
 void lkey_push(lua_State *L, const void *bytes, size_t length);
 
+/* Of something else that a loader returned there: the text of the error. */
+#define LCACHE_SAID(where)                                                                         \
+    "what the loader returns " where " must be a table (ttl=, tags=, size=, stale=), got %s"
 /* What is known of a value beside itself: how long it lives, how large it is, its tags. */
 typedef struct lkeep {
     uint64_t ttl; /* ns */
@@ -93,8 +96,8 @@ int lentry_clear(lua_State *L);
 int lget(lua_State *L);
 int lget_with(lua_State *L);
 int lget_refresh(lua_State *L);
-/* Raise for a wait that ended otherwise than GRANTED or FAILED. The cache is at 1. */
-int lget_raise(lua_State *L, lcontext *ctx);
+/* Raise for a wait in `op` that ended with `status`, not GRANTED nor FAILED. The cache is at 1. */
+int lget_raise(lua_State *L, lcontext *ctx, weir_status status, const char *op);
 /* Raise `overload`. */
 int lget_refuse(lua_State *L, const lcache *c, const char *op);
 

@@ -91,18 +91,40 @@ static int count_is_wrong(lua_State *L, int first, uint32_t n, lua_Integer *got)
     return 0;
 }
 
-void lflight_check_parts(lua_State *L, int first, uint32_t n, const char *op)
+int lflight_misuse(lua_State *L, const char *op, const char *name, const char *fmt, int index)
+{
+    if (lua_type(L, index) == LUA_TSTRING)
+        lua_pushfstring(L, "'%s'", lua_tostring(L, index));
+    else
+        lua_pushstring(L, luaL_typename(L, index));
+    lerror_push(L, "misuse", op, fmt, lua_tostring(L, -1));
+    lua_pushstring(L, name);
+    lua_setfield(L, -2, "name");
+    return lua_error(L);
+}
+
+void lflight_check_parts(lua_State *L, int first, uint32_t n, const char *op, const char *name)
 {
     lua_Integer got;
     if (!lua_istable(L, first))
-        lcheck_fail(L, op, "values", "a table with a value for each key", first);
+        lflight_misuse(L, op, name,
+                       "the function must return a table with a value for each key, "
+                       "got %s",
+                       first);
     if (!lua_isnoneornil(L, first + 1) && !lua_istable(L, first + 1))
-        lcheck_fail(L, op, "errors", "a table of errors by index, or nil", first + 1);
-    if (count_is_wrong(L, first, n, &got))
-        lerror_raise(L, "misuse", op,
-                     "the function returned %I values for %I keys (say n=%I where a value may be "
-                     "nil)",
-                     got, (lua_Integer)n, (lua_Integer)n);
+        lflight_misuse(L, op, name,
+                       "what the function returns second must be a table of errors by "
+                       "index, got %s",
+                       first + 1);
+    if (count_is_wrong(L, first, n, &got)) {
+        lerror_push(L, "misuse", op,
+                    "the function returned %I values for %I keys (say n=%I where a value may be "
+                    "nil)",
+                    got, (lua_Integer)n, (lua_Integer)n);
+        lua_pushstring(L, name);
+        lua_setfield(L, -2, "name");
+        lua_error(L);
+    }
     lua_createtable(L, (int)n, 0); /* a copy: the function may use its table again */
     for (uint32_t i = 1; i <= n; i++) {
         if (!lua_istable(L, first + 1) || lua_rawgeti(L, first + 1, i) == LUA_TNIL) {
@@ -125,8 +147,8 @@ typedef struct lflights {
     lcontext *ctx;
     const lflights_ops *ops;
     uint64_t deadline;
-    uint32_t n, room, next; /* `next`: the one to wait for */
-    int collect;
+    uint32_t n, room, next;  /* `next`: the one to wait for */
+    uint8_t collect, is_now; /* is_now: nothing may be waited for */
     struct {
         weir_flight *f;
         uint32_t place;
@@ -166,8 +188,11 @@ void lflights_leave(lua_State *L, int index)
 void lflights_push(lua_State *L, lcontext *ctx, uint32_t n, int collect, const lflights_ops *ops)
 {
     lflights *s = lua_newuserdatauv(L, sizeof *s + n * sizeof s->item[0], LFLIGHTS_USER - 1);
-    *s = (lflights){
-        .object = {{NULL, NULL}, leave_all}, .ctx = ctx, .ops = ops, .room = n, .collect = collect};
+    *s = (lflights){.object = {{NULL, NULL}, leave_all},
+                    .ctx = ctx,
+                    .ops = ops,
+                    .room = n,
+                    .collect = collect != 0};
     lua_pushvalue(L, 1);
     lua_setiuservalue(L, -2, LFLIGHTS_OWNER);
     lua_createtable(L, (int)n, 1);
@@ -253,6 +278,8 @@ static int wait_on(lua_State *L, lflights *s)
         if (f->state != WEIR_FLIGHT_FLYING)
             continue;
         ltask *t = lwait_enter(L, s->ctx, f->ops->wait->op);
+        if (s->is_now) /* what this call had begun has not run yet: it ends with the set */
+            return s->ops->raise(L, s->ctx, WEIR_TIMEOUT);
         weir_flight_wait(s->ctx->rt, f, &t->task.wait, s->deadline);
         return lwait_park(L, t, landed, (lua_KContext)s);
     }
@@ -265,7 +292,7 @@ static int landed(lua_State *L, int status, lua_KContext kctx)
     const weir_waiter *w = &ltask_current(s->ctx)->task.wait;
     (void)status;
     if (w->status != WEIR_GRANTED && w->status != WEIR_FAILED)
-        return s->ops->raise(L, s->ctx);
+        return s->ops->raise(L, s->ctx, (weir_status)w->status);
     lflight_leave(s->ctx, s->item[s->next].f);
     return wait_on(L, s);
 }
@@ -274,7 +301,9 @@ static int landed(lua_State *L, int status, lua_KContext kctx)
 static int flights_wait(lua_State *L)
 {
     lflights *s = lcheck_object(L, 1, LTYPE_FLIGHT, "flights:wait");
-    s->deadline = weir_after(s->ctx->rt, lcheck_timeout(L, 2, "flights:wait", "timeout"));
+    uint64_t timeout = lcheck_timeout(L, 2, "flights:wait", "timeout");
+    s->deadline = weir_after(s->ctx->rt, timeout);
+    s->is_now = timeout == 0;
     lua_settop(L, 1);
     lua_getiuservalue(L, 1, LFLIGHTS_OWNER);
     lua_insert(L, 1);

@@ -23,8 +23,11 @@ int lflight_raise(lua_State *L, int index);
 
 /* In a conclude: the results from `first` on are values by index, and errors by index or nil; for
  * `n` keys. Leaves a table of either for each at `first`, the errors (a table or nil) behind
- * it, and what came after them. Raises misuse naming `op`. */
-void lflight_check_parts(lua_State *L, int first, uint32_t n, const char *op);
+ * it, and what came after them. Raises misuse naming `op`, of the object `name` (which may be
+ * NULL). */
+void lflight_check_parts(lua_State *L, int first, uint32_t n, const char *op, const char *name);
+/* Raise misuse for what a function of the user's returned, at `index`: `fmt` has a %s for it. */
+int lflight_misuse(lua_State *L, const char *op, const char *name, const char *fmt, int index);
 
 /* The running task's wait for `f` was granted, and it has taken what it wants of it. */
 static inline void lflight_leave(lcontext *ctx, weir_flight *f)
@@ -35,8 +38,8 @@ static inline void lflight_leave(lcontext *ctx, weir_flight *f)
 
 /* --- weir.flight: those that one call waits for --------------------------------------- */
 typedef struct lflights_ops {
-    /* Raise for a wait that ended otherwise than GRANTED or FAILED; the owner is at index 1. */
-    int (*raise)(lua_State *L, lcontext *ctx);
+    /* Raise for a wait that ended with `status`, not GRANTED nor FAILED; the owner is at 1. */
+    int (*raise)(lua_State *L, lcontext *ctx, weir_status status);
     /* Push the ended task that did the work, of the source at `index`; nil if none could be. */
     void (*push_task)(lua_State *L, int index);
 } lflights_ops;

@@ -12,17 +12,16 @@ static const char get_op[] = "cache:get";
 
 /* --- waiting for it ------------------------------------------------------------------- */
 
-int lget_raise(lua_State *L, lcontext *ctx)
+int lget_raise(lua_State *L, lcontext *ctx, weir_status status, const char *op)
 {
     const lcache *c = lcache_at(L, 1);
-    weir_status status = (weir_status)ltask_current(ctx)->task.wait.status;
     if (c == NULL || (status != WEIR_TIMEOUT && status != WEIR_CLOSED)) {
         lwait_outcome(L, ctx);
         return 0;
     }
     if (status == WEIR_CLOSED)
-        lcache_raise_closed(L, c, get_op);
-    lerror_push(L, "timeout", get_op, "timed out; %I loading, %I waiting",
+        lcache_raise_closed(L, c, op);
+    lerror_push(L, "timeout", op, "timed out; %I loading, %I waiting",
                 (lua_Integer)weir_cache_loading(c->cache),
                 (lua_Integer)weir_cache_waiting(c->cache));
     lcache_set_name(L, c);
@@ -36,7 +35,7 @@ static int landed(lua_State *L, int status, lua_KContext kctx)
     const weir_waiter *w = &ltask_current(ctx)->task.wait;
     (void)status;
     if (w->status != WEIR_GRANTED && w->status != WEIR_FAILED)
-        return lget_raise(L, ctx);
+        return lget_raise(L, ctx, (weir_status)w->status, get_op);
     int is_value = load->flight.state == WEIR_FLIGHT_LANDED;
     uint32_t part = (uint32_t)load->flight.value;
     lflight_leave(ctx, &load->flight);

@@ -241,7 +241,7 @@ static weir_task_state conclude(lua_State *L, ltask *t, weir_task_state state, i
     luaL_checkstack(L, 16, "batch");
     if (state == WEIR_TASK_DONE) {
         lua_settop(L, first + 1); /* values, errors */
-        lflight_check_parts(L, first, group->n, "batch");
+        lflight_check_parts(L, first, group->n, "batch", group->of->name);
         int some_failed = lua_istable(L, first + 1);
         uint32_t part = 0;
         for (weir_link *k = weir_list_first(&group->requests); k != NULL && some_failed;

@@ -102,6 +102,9 @@ static weir_task_state conclude(lua_State *L, ltask *t, weir_task_state state, i
         int self = lua_gettop(L);
         if (state == WEIR_TASK_DONE) {
             lkeep keep;
+            if (!lua_isnil(L, first + 1) && !lua_istable(L, first + 1))
+                lflight_misuse(L, get_op, weir_cache_name(c->cache), LCACHE_SAID("second"),
+                               first + 1);
             lkeep_read(L, first + 1, get_op, c, &keep);
             lload_keep(L, c, self, load, first, &keep);
         } else if (lload_keep_error(L, c, self, load, first)) {

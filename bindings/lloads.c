@@ -94,8 +94,11 @@ static weir_task_state conclude(lua_State *L, ltask *t, weir_task_state state, i
     lua_getiuservalue(L, 1, t->keeps);
     int self = lua_gettop(L);
     lcache *c = lcache_at(L, self);
+    const char *name = c != NULL ? weir_cache_name(c->cache) : NULL;
     if (state == WEIR_TASK_DONE) {
-        lflight_check_parts(L, first, all->n, many_op);
+        lflight_check_parts(L, first, all->n, many_op, name);
+        if (!lua_isnil(L, first + 2) && !lua_istable(L, first + 2))
+            lflight_misuse(L, many_op, name, LCACHE_SAID("third"), first + 2);
         if (c != NULL)
             keep_values(L, c, self, all, first);
     } else if (c != NULL) {
@@ -126,7 +129,12 @@ static void push_task(lua_State *L, int index)
     lua_pushvalue(L, index);
 }
 
-static const lflights_ops many_ops = {lget_raise, push_task};
+static int raise(lua_State *L, lcontext *ctx, weir_status status)
+{
+    return lget_raise(L, ctx, status, many_op);
+}
+
+static const lflights_ops many_ops = {raise, push_task};
 
 /* Stack of `look_up`: 1 cache, 2 keys, 3 set, 4 missing keys, 5 their part by key, 6 the parts that
  * are stale by number, then loader and arguments. */

@@ -299,6 +299,23 @@ describe("batch:load_many", function()
     assert.is_nil(errors)
   end))
 
+  it("asks nothing with a timeout of 0, since nothing is there at once", helper.virtual(function()
+    local calls = 0
+    local batch = weir.batch(function(keys) calls = calls + 1 return keys end, { name = "rows" })
+    local err = helper.error("timeout", batch.load_many, batch, { 1 }, { timeout = 0 })
+    assert.same({ "batch:load_many", "rows" }, { err.op, err.name })
+    weir.sleep(1)
+    assert.equal(0, calls)
+    assert.equal(0, batch:load_many({}, { timeout = 0 }).n)
+  end))
+
+  it("is misuse, by the name of the batch, where the function returns something else", helper.virtual(function()
+    local batch = weir.batch(function() return "x" end, { name = "rows" })
+    local err = helper.error("misuse", batch, 1)
+    assert.equal("rows", err.name)
+    assert.equal("batch: the function must return a table with a value for each key, got 'x'", tostring(err))
+  end))
+
   it("waits no longer than its timeout, and leaves", helper.virtual(function()
     local stopped = false
     local batch = weir.batch(function()

@@ -211,6 +211,40 @@ describe("cache:get_many", function()
     assert.equal(0, cache.loading)
   end))
 
+  it("has what is there, and calls nothing, with a timeout of 0", helper.virtual(function()
+    local cache = weir.cache { name = "users" }
+    local calls = 0
+    local function load(ids) calls = calls + 1 return ids end
+    cache:set("a", 1)
+    assert.equal(1, cache:get_many_with({ timeout = 0 }, { "a" }, load)[1])
+    local err = helper.error("timeout", cache.get_many_with, cache, { timeout = 0 }, { "a", "b" }, load)
+    assert.same({ "cache:get_many", "users" }, { err.op, err.name })
+    weir.sleep(1)
+    assert.same({ 0, 0 }, { calls, cache.loading })
+  end))
+
+  it("is misuse, by the name of the cache, where the loader returns something else", helper.virtual(function()
+    local cache = weir.cache { name = "users" }
+    local function raised(...)
+      local results = table.pack(...)
+      local err = helper.error("misuse", cache.get_many, cache, { 1 },
+        function() return table.unpack(results, 1, results.n) end)
+      assert.equal("users", err.name)
+      return tostring(err)
+    end
+    assert.equal("cache:get_many: the function must return a table with a value for each key, got nil", raised(nil))
+    assert.equal("cache:get_many: what the function returns second must be a table of errors by index, got 'no'",
+      raised({ 1 }, "no"))
+    assert.equal("cache:get_many: what the loader returns third must be a table (ttl=, tags=, size=, stale=), "
+      .. "got boolean", raised({ 1 }, nil, true))
+    assert.equal("cache:get_many: the function returned 2 values for 1 keys (say n=1 where a value may be nil)",
+      raised { 1, 2 })
+    local err = helper.error("misuse", cache.get, cache, 1, function() return nil, "not found" end)
+    assert.equal("users", err.name)
+    assert.equal("cache:get: what the loader returns second must be a table (ttl=, tags=, size=, stale=), "
+      .. "got 'not found'", tostring(err))
+  end))
+
   it("is overload where too many wait", helper.virtual(function()
     local cache = weir.cache { max_waiting = 1 }
     local t = weir.spawn(cache.get, cache, "a", function() weir.sleep(5) return 1 end)
