@@ -165,6 +165,9 @@ void weir__pg_lose(weir_pg *c, const char *text);
 void weir__pg_note_command(weir_pg *c, const PGresult *r);
 /* Forget results that nobody took. */
 void weir__pg_clear(weir_pg *c);
+int weir__pg_is_copy(ExecStatusType status);
+/* The server began a COPY in a pipeline, where neither it nor libpq can end one. */
+void weir__pg_lose_to_copy(weir_pg *c);
 /* COPY: our side is over, well or with `message`. 0 if the connection broke. */
 int weir__pg_end_copy(weir_pg *c, const char *message);
 

@@ -98,8 +98,8 @@ int weir__pg_check_ready(lua_State *L, weir_pg *c, const char *op)
         return weir__pg_raise_fault(L, c, op);
     if (c->api->runtime(L) != c->rt)
         return c->api->raise(L, "misuse", op, "the connection belongs to another runtime");
-    if (c->state == PG_READY && c->used_at != c->api->now(c->rt) && weir__pg_read(c))
-        weir__pg_take_notes(c); /* what came since it was used */
+    if (c->state == PG_READY && c->watched != WEIR_READABLE && weir__pg_read(c))
+        weir__pg_take_notes(c); /* what came since the loop looked last */
     if (c->state == PG_READY && PQstatus(c->pg) != CONNECTION_OK)
         weir__pg_lose(c, NULL);
     if (c->state >= PG_LOST)

@@ -172,9 +172,12 @@ static int drop_one(weir_pg *c)
             c->is_drained = 1;
             return 0;
         }
+    } else if (c->mode == MODE_PIPELINE && weir__pg_is_copy(status)) {
+        weir__pg_lose_to_copy(c);
+        return 0;
     } else if (status == PGRES_COPY_IN) {
         return weir__pg_end_copy(c, "cancelled");
-    } else if (status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH) {
+    } else if (weir__pg_is_copy(status)) {
         c->is_copying = 1;
     }
     return 1;

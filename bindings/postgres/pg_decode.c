@@ -6,8 +6,6 @@
 #include "pg.h"
 #include <string.h>
 
-#define MAX_COLUMNS 1664 /* PostgreSQL's own bound; more than that never comes */
-
 void weir__pg_push_value(lua_State *L, weir_pg *c, const PGresult *r, int row, int column)
 {
     if (PQgetisnull(r, row, column))
@@ -61,7 +59,7 @@ void weir__pg_push_rows(lua_State *L, weir_pg *c, const PGresult *r)
     int n_rows = PQntuples(r), n = PQnfields(r), first;
     lua_Integer affected = weir__pg_affected(r);
 
-    luaL_checkstack(L, MAX_COLUMNS + 16, "result");
+    luaL_checkstack(L, n + 16, "result"); /* no more: the collector works on whole stacks */
     lua_createtable(L, n_rows, 3);
     lua_pushinteger(L, n_rows);
     lua_setfield(L, -2, "n");
@@ -70,8 +68,6 @@ void weir__pg_push_rows(lua_State *L, weir_pg *c, const PGresult *r)
         lua_setfield(L, -2, "affected");
     }
     weir__pg_push_names(L, r);
-    if (n > MAX_COLUMNS)
-        luaL_error(L, "more than %d columns", MAX_COLUMNS);
     first = lua_gettop(L) + 1;
     for (int i = 0; i < n; i++)
         lua_rawgeti(L, first - 1, i + 1);

@@ -32,10 +32,12 @@ static int is_error(const PGresult *r)
            status == PGRES_PIPELINE_ABORTED;
 }
 
-/* `r` (taken) if it is an error in the server's words, not libpq's; else NULL. */
+/* `r` (taken) if with these words the server broke off (not libpq's words, and no mere error of a
+ * statement); else NULL. */
 static PGresult *only_if_said(PGresult *r)
 {
-    if (r != NULL && is_error(r) && PQresultErrorField(r, PG_DIAG_SQLSTATE) != NULL)
+    const char *severity = PQresultErrorField(r, PG_DIAG_SEVERITY_NONLOCALIZED);
+    if (severity != NULL && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0))
         return r;
     PQclear(r);
     return NULL;
@@ -124,6 +126,13 @@ int weir__pg_flush(weir_pg *c)
     return 1;
 }
 
+void weir__pg_lose_to_copy(weir_pg *c)
+{
+    weir__pg_set_fault(c, "misuse", NULL,
+                       "a COPY cannot be in a pipeline; the connection had to be closed");
+    weir__pg_lose(c, NULL);
+}
+
 int weir__pg_end_copy(weir_pg *c, const char *message)
 {
     if (PQputCopyEnd(c->pg, message) <= 0) {
@@ -186,6 +195,11 @@ static void keep(weir_pg *c, PGresult *r)
         PQclear(r);
 }
 
+int weir__pg_is_copy(ExecStatusType status)
+{
+    return status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH;
+}
+
 /* What of a COPY TO STDOUT is there, thrown away: 1 at its end, 0 if more has to come. */
 static int throw_copy_away(weir_pg *c)
 {
@@ -238,7 +252,7 @@ static void collect(weir_pg *c)
             return;
         }
         status = PQresultStatus(r);
-        if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH) {
+        if (weir__pg_is_copy(status)) {
             PQclear(r);
             if (!meet_copy(c, status))
                 return;
@@ -252,6 +266,11 @@ static void collect_pipeline(weir_pg *c)
 {
     while (c->state == PG_BUSY && !PQisBusy(c->pg)) {
         PGresult *r = PQgetResult(c->pg);
+        if (weir__pg_is_copy(PQresultStatus(r))) { /* libpq would say so for ever */
+            PQclear(r);
+            weir__pg_lose_to_copy(c);
+            return;
+        }
         if (r == NULL && !c->has_result)
             return; /* nothing was sent that is not answered */
         c->has_result = r != NULL;

@@ -381,6 +381,37 @@ describe("weir.postgres stream #real", function()
       assert.is_true(db:value("select count(*) from t") <= 1)
     end))
 
+    -- Neither the server nor libpq finds out of it again: the connection goes, and says why.
+    it("is no place for a COPY, in or out, read or given up", client.real(function()
+      for _, sql in ipairs { "copy (select 1) to stdout", "copy pg_temp.t from stdin" } do
+        for _, fail in ipairs { false, true } do
+          local db <close> = postgres.connect(get():url())
+          db:exec("create temp table t (a int)")
+          local err = helper.error(fail and "error" or "misuse", db.pipeline, db, function(p)
+            p:query("select 1")
+            p:query(sql)
+            p:query("select 2")
+            if fail then error("mine", 0) end
+          end)
+          if not fail then assert.truthy(tostring(err):find("a COPY cannot be in a pipeline", 1, true)) end
+          client.eventually(function() return db.closed end)
+        end
+      end
+    end))
+
+    it("that the server breaks off says why, not what failed before", with(function(db, server)
+      local watcher <close> = postgres.connect(server:url())
+      local pid = db.pid
+      local err = helper.error("network", db.pipeline, db, function(p)
+        p:query("select 1 / $1::int", 0)
+        p:sync()
+        p:query("select pg_sleep(10)")
+        weir.sleep(0.05)
+        watcher:query("select pg_terminate_backend($1)", pid)
+      end)
+      assert.equal("57P01", err.sqlstate)
+    end))
+
     it("is part of a transaction where there is one", with(function(db)
       db:exec("create temp table t (a int)")
       pcall(db.transaction, db, function(tx)
