@@ -134,7 +134,7 @@ static void begin_dial(weir_pool *p)
     p->wanted--;
     if (r == NULL) { /* a failure like any other: who waits is told, what `min` lacks comes later */
         p->stats.create_failures++;
-        fail(p, p->need_since, WEIR_ENOMEM, 0);
+        fail(p, later_of(p->need_since, p->failed), WEIR_ENOMEM, 0);
         p->serving = 2; /* it may be open now */
         return;
     }

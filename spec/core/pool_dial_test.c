@@ -297,6 +297,31 @@ static void a_dial_without_memory_is_a_failed_one(void **state)
     pool_bed_free(b);
 }
 
+/* That leases came back counts once: a waiter who has nothing but dials without memory is told. */
+static void dials_without_memory_do_not_go_on_for_ever(void **state)
+{
+    weir_pool_options o = options(0, 4);
+    pool_bed *b = pool_bed_with(&o, 0);
+    (void)state;
+    pool_bed_acquire(b, 0, WEIR_FOREVER);
+    pool_bed_run(b, MS);
+    b->create_ns = WEIR_FOREVER;
+    for (unsigned i = 1; i < 4; i++)
+        pool_bed_acquire(b, i, WEIR_FOREVER);
+    pool_bed_run(b, 10 * MS);
+    pool_bed_release(b, 0);
+    CHECK_INT(pool_bed_status(b, 1), WEIR_GRANTED);
+    weir_simulator_fail_alloc(b->sim, 1, UINT64_MAX);
+    pool_bed_run(b, 20 * MS);
+    CHECK_INT(b->p.failures, 1);
+    CHECK_INT(pool_bed_status(b, 2), WEIR_PENDING);
+    pool_bed_run(b, 100 * MS);
+    CHECK_INT(pool_bed_status(b, 2), WEIR_FAILED);
+    CHECK_INT(b->w[2].lease->rc, WEIR_ENOMEM);
+    weir_simulator_fail_alloc(b->sim, 0, 0);
+    pool_bed_free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest pool_dial[] = {
@@ -308,6 +333,7 @@ int main(void)
         cmocka_unit_test(min_is_kept_by_the_changes_themselves),
         cmocka_unit_test(nothing_recurses_with_the_queue),
         cmocka_unit_test(a_dial_without_memory_is_a_failed_one),
+        cmocka_unit_test(dials_without_memory_do_not_go_on_for_ever),
     };
     return CHECK_MAIN(pool_dial);
 }
