@@ -9,6 +9,7 @@ install(TARGETS weir_static weir_shared EXPORT weir
 install(DIRECTORY core/include/weir bindings/include/weir DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
         FILES_MATCHING PATTERN *.h)
 install(DIRECTORY bindings/weir DESTINATION ${CMAKE_INSTALL_DATADIR}/lua/5.4 FILES_MATCHING PATTERN *.lua)
+install(DIRECTORY types DESTINATION ${CMAKE_INSTALL_DATADIR}/weir FILES_MATCHING PATTERN *.lua)
 
 set(host ${PROJECT_SOURCE_DIR}/bindings/host)
 install(FILES ${host}/weir.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)

@@ -43,7 +43,7 @@ local function last_name(class)
 end
 
 -- The text of one definition file.
-local function definitions(entry, source)
+local function definitions(target, entry, source)
   local out, block, here = {}, {}, {}
   local class_of <const> = {}
 
@@ -123,8 +123,9 @@ local function definitions(entry, source)
   end
 
   local head <const> = {
+    ("-- %s - the annotations of bindings/weir/%s.lua, taken out by tools/types.lua; do not edit."):format(target,
+      entry.file),
     "---@meta " .. (entry.meta or "_"),
-    ("-- made by tools/types.lua from the annotations of bindings/weir/%s.lua; do not edit."):format(entry.file),
   }
   if here.returned then add("", "return " .. here.returned) end
   return table.concat(head, "\n") .. "\n" .. table.concat(out, "\n") .. "\n"
@@ -140,7 +141,7 @@ local stale = 0
 for _, entry in ipairs(files) do
   local base <const> = entry.file:gsub("/init$", ""):gsub("^init$", "wrap"):gsub("/", "_")
   local name <const> = ("types/weir/%s.lua"):format(base)
-  local text <const> = definitions(entry, assert(read(("bindings/weir/%s.lua"):format(entry.file))))
+  local text <const> = definitions(name, entry, assert(read(("bindings/weir/%s.lua"):format(entry.file))))
   if read(name) ~= text then
     stale = stale + 1
     if check then

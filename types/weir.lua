@@ -1,5 +1,5 @@
----@meta weir
 -- types/weir.lua - what `require "weir"` gives, for language servers: the part that is written in C.
+---@meta weir
 --
 -- What is written in Lua is annotated where it is written; tools/types.lua makes the files in types/weir of it.
 -- A function that may wait is marked @async. spec/lua/types_spec.lua holds all of it against the running library.

@@ -34,7 +34,10 @@ run 2 "$WEIR" new letters
 has err 'there already'
 run 0 "$WEIR" letters/main.lua one three
 has out '^three has 5 letters'
-"$WEIR" -l weir.json -e 'local f = io.open "letters/.luarc.json" assert(require "weir.json".decode(f:read "a")["runtime.version"] == "Lua 5.4")'
+"$WEIR" -l weir.json -e 'local f = io.open "letters/.luarc.json" local settings = require "weir.json".decode(f:read "a")
+    assert(settings["runtime.version"] == "Lua 5.4")
+    local types = settings["workspace.library"][1]
+    assert(not types or io.open(types .. "/weir.lua"):read "a":find "meta weir\n")'
 cd letters
 run 0 "$WEIR" busted -o TAP
 has out '^ok 2'

@@ -56,4 +56,9 @@ for file in usr/share/man/man1/weir.1 usr/share/bash-completion/completions/weir
 done
 [ -z "$(command -v mandoc)" ] || mandoc -T lint -W warning usr/share/man/man1/weir.1
 
+# The types are there, and a new project says where.
+usr/bin/weir new project >log || { cat log; exit 1; }
+grep -q "usr/share/weir/types" project/.luarc.json
+head -n 2 usr/share/weir/types/weir.lua usr/share/weir/types/weir/test.lua | grep -c '^---@meta weir' | grep -qx 2
+
 usr/bin/weir -e 'local weir = require "weir"; weir.sleep(0); print("installed")' | grep -qx installed

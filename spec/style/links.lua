@@ -26,14 +26,14 @@ for name in assert(io.popen(command)):lines() do
   for folder in path:gmatch("()/") do there[path:sub(1, folder)] = true end
 end
 
-there["spec/work_spec.lua"] = true -- in the folder that `weir new` makes
+local made <const> = { ["spec/work_spec.lua"] = true } -- in the folder that `weir new` makes
 
 -- `path` seen from `folder`, or from the top.
 local function exists(path, folder)
   path = (folder or "") .. path
   local n
   repeat path, n = path:gsub("[^/]+/%.%./", "", 1) until n == 0
-  return there[path] or there[path .. "/"]
+  return there[path] or there[path .. "/"] or made[path]
 end
 
 -- --- links --------------------------------------------------------------------------------------

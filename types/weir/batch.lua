@@ -1,5 +1,5 @@
+-- types/weir/batch.lua - the annotations of bindings/weir/batch.lua, taken out by tools/types.lua; do not edit.
 ---@meta _
--- made by tools/types.lua from the annotations of bindings/weir/batch.lua; do not edit.
 
 ---@class (exact) weir.BatchOpts
 ---@field max? integer keys of one call at most; 100

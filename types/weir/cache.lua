@@ -1,5 +1,5 @@
+-- types/weir/cache.lua - the annotations of bindings/weir/cache.lua, taken out by tools/types.lua; do not edit.
 ---@meta _
--- made by tools/types.lua from the annotations of bindings/weir/cache.lua; do not edit.
 
 ---@alias weir.CacheKey string|number|boolean
 

@@ -1,5 +1,5 @@
+-- types/weir/database.lua - the annotations of bindings/weir/database.lua, taken out by tools/types.lua; do not edit.
 ---@meta _
--- made by tools/types.lua from the annotations of bindings/weir/database.lua; do not edit.
 
 ---@class (exact) weir.database.Query
 ---@field sql string

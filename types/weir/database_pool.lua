@@ -1,5 +1,5 @@
+-- types/weir/database_pool.lua - the annotations of bindings/weir/database/pool.lua, taken out by tools/types.lua; do not edit.
 ---@meta _
--- made by tools/types.lua from the annotations of bindings/weir/database/pool.lua; do not edit.
 
 ---@class weir.database.Lease
 ---@field value weir.database.Session while it is held

@@ -1,5 +1,5 @@
+-- types/weir/fanout.lua - the annotations of bindings/weir/fanout.lua, taken out by tools/types.lua; do not edit.
 ---@meta _
--- made by tools/types.lua from the annotations of bindings/weir/fanout.lua; do not edit.
 
 ---@class weir
 local weir = {}

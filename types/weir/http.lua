@@ -1,5 +1,5 @@
+-- types/weir/http.lua - the annotations of bindings/weir/http/init.lua, taken out by tools/types.lua; do not edit.
 ---@meta weir.http
--- made by tools/types.lua from the annotations of bindings/weir/http/init.lua; do not edit.
 
 ---@class weir.http
 ---@field get weir.http.Call

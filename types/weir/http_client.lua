@@ -1,5 +1,5 @@
+-- types/weir/http_client.lua - the annotations of bindings/weir/http/client.lua, taken out by tools/types.lua; do not edit.
 ---@meta _
--- made by tools/types.lua from the annotations of bindings/weir/http/client.lua; do not edit.
 
 ---@alias weir.http.Body string|(fun(): string?)|{ read: fun(self, n: integer): string? }
 

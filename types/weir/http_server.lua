@@ -1,5 +1,5 @@
+-- types/weir/http_server.lua - the annotations of bindings/weir/http/server.lua, taken out by tools/types.lua; do not edit.
 ---@meta _
--- made by tools/types.lua from the annotations of bindings/weir/http/server.lua; do not edit.
 
 ---@class (exact) weir.http.Request
 ---@field method string as sent: "GET" ...

@@ -1,5 +1,5 @@
+-- types/weir/json.lua - the annotations of bindings/weir/json.lua, taken out by tools/types.lua; do not edit.
 ---@meta weir.json
--- made by tools/types.lua from the annotations of bindings/weir/json.lua; do not edit.
 
 ---@class weir.json
 ---@field null any JSON's null, a value that is not nil

@@ -1,5 +1,5 @@
+-- types/weir/keyed.lua - the annotations of bindings/weir/keyed.lua, taken out by tools/types.lua; do not edit.
 ---@meta _
--- made by tools/types.lua from the annotations of bindings/weir/keyed.lua; do not edit.
 
 ---@class weir.Keyed
 ---@field max integer

@@ -1,5 +1,5 @@
+-- types/weir/map.lua - the annotations of bindings/weir/map.lua, taken out by tools/types.lua; do not edit.
 ---@meta _
--- made by tools/types.lua from the annotations of bindings/weir/map.lua; do not edit.
 
 ---@class weir
 local weir = {}

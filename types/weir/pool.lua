@@ -1,5 +1,5 @@
+-- types/weir/pool.lua - the annotations of bindings/weir/pool.lua, taken out by tools/types.lua; do not edit.
 ---@meta _
--- made by tools/types.lua from the annotations of bindings/weir/pool.lua; do not edit.
 
 ---@class weir.PoolOpts
 ---@field create async fun(): any makes a resource: any value but nil and false. May wait

@@ -1,5 +1,5 @@
+-- types/weir/postgres.lua - the annotations of bindings/weir/postgres/init.lua, taken out by tools/types.lua; do not edit.
 ---@meta weir.postgres
--- made by tools/types.lua from the annotations of bindings/weir/postgres/init.lua; do not edit.
 
 ---@class weir.postgres
 ---@field null any NULL, and JSON's null

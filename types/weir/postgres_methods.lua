@@ -1,5 +1,5 @@
+-- types/weir/postgres_methods.lua - the annotations of bindings/weir/postgres/methods.lua, taken out by tools/types.lua; do not edit.
 ---@meta _
--- made by tools/types.lua from the annotations of bindings/weir/postgres/methods.lua; do not edit.
 
 ---@class weir.database.Session
 local Session = {}

@@ -1,5 +1,5 @@
+-- types/weir/postgres_values.lua - the annotations of bindings/weir/postgres/values.lua, taken out by tools/types.lua; do not edit.
 ---@meta _
--- made by tools/types.lua from the annotations of bindings/weir/postgres/values.lua; do not edit.
 
 ---@class weir.postgres
 local postgres = {}

@@ -1,5 +1,5 @@
+-- types/weir/progress.lua - the annotations of bindings/weir/progress.lua, taken out by tools/types.lua; do not edit.
 ---@meta weir.progress
--- made by tools/types.lua from the annotations of bindings/weir/progress.lua; do not edit.
 
 ---@class weir.Progress
 ---@field started integer

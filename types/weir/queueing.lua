@@ -1,5 +1,5 @@
+-- types/weir/queueing.lua - the annotations of bindings/weir/queueing.lua, taken out by tools/types.lua; do not edit.
 ---@meta weir.queueing
--- made by tools/types.lua from the annotations of bindings/weir/queueing.lua; do not edit.
 
 ---@class weir.queueing.Load
 ---@field rate number arrivals per second, >= 0

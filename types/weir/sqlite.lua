@@ -1,5 +1,5 @@
+-- types/weir/sqlite.lua - the annotations of bindings/weir/sqlite.lua, taken out by tools/types.lua; do not edit.
 ---@meta weir.sqlite
--- made by tools/types.lua from the annotations of bindings/weir/sqlite.lua; do not edit.
 
 ---@class weir.database.Session
 ---@field changes? integer SQLite: rows changed by the last statement that changed some

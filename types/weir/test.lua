@@ -1,5 +1,5 @@
+-- types/weir/test.lua - the annotations of bindings/weir/test.lua, taken out by tools/types.lua; do not edit.
 ---@meta weir.test
--- made by tools/types.lua from the annotations of bindings/weir/test.lua; do not edit.
 
 ---@class weir.test
 local test = {}

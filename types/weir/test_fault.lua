@@ -1,5 +1,5 @@
+-- types/weir/test_fault.lua - the annotations of bindings/weir/test/fault.lua, taken out by tools/types.lua; do not edit.
 ---@meta _
--- made by tools/types.lua from the annotations of bindings/weir/test/fault.lua; do not edit.
 
 ---@class (exact) weir.FlakyOpts
 ---@field times? integer the first so many calls fail

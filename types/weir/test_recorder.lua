@@ -1,5 +1,5 @@
+-- types/weir/test_recorder.lua - the annotations of bindings/weir/test/recorder.lua, taken out by tools/types.lua; do not edit.
 ---@meta _
--- made by tools/types.lua from the annotations of bindings/weir/test/recorder.lua; do not edit.
 
 ---@class weir.TestEvent
 ---@field time number

@@ -1,5 +1,5 @@
+-- types/weir/test_run.lua - the annotations of bindings/weir/test/run.lua, taken out by tools/types.lua; do not edit.
 ---@meta _
--- made by tools/types.lua from the annotations of bindings/weir/test/run.lua; do not edit.
 
 ---@class weir.TestReport
 ---@field what string "leak", "unhandled error in task 2" ...

@@ -1,5 +1,5 @@
+-- types/weir/wrap.lua - the annotations of bindings/weir/init.lua, taken out by tools/types.lua; do not edit.
 ---@meta _
--- made by tools/types.lua from the annotations of bindings/weir/init.lua; do not edit.
 
 ---@class weir
 local weir = {}

@@ -16,7 +16,7 @@ local core <const> = require "weir.core"
 ---@field [integer] weir.TestEvent
 ---@overload fun(name: string, ...)
 local methods <const> = {}
-local meta <const> = { __index = methods, __name = "weir.recorder" }
+local meta <const> = { __index = methods, __name = "weir.test.recorder" }
 
 local function check_name(name, op)
   if type(name) ~= "string" then core.expected(op, "name", "a string", name) end

@@ -136,11 +136,12 @@ end
 
 local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
--- Where the language server finds the library's types, if they are installed beside the program.
+-- Where the language server finds the library's types: installed beside the program, or in the source tree that
+-- it was built in.
 local function library(self)
   local root <const> = self:match "^(.*)/[^/]*/[^/]*$"
-  for _, folder in ipairs { root and root .. "/share/weir/types", root and root .. "/bindings" } do
-    if folder and os.execute(("[ -d %s ]"):format(quote(folder))) then return ('"%s"'):format(folder) end
+  for _, folder in ipairs { root and root .. "/share/weir/types", root and root .. "/types" } do
+    if folder and os.execute(("[ -f %s ]"):format(quote(folder .. "/weir.lua"))) then return ('"%s"'):format(folder) end
   end
   return ""
 end
