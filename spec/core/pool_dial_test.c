@@ -300,13 +300,13 @@ static void a_dial_without_memory_is_a_failed_one(void **state)
 /* That leases came back counts once: a waiter who has nothing but dials without memory is told. */
 static void dials_without_memory_do_not_go_on_for_ever(void **state)
 {
-    weir_pool_options o = options(0, 4);
+    weir_pool_options o = options(0, 6);
     pool_bed *b = pool_bed_with(&o, 0);
     (void)state;
     pool_bed_acquire(b, 0, WEIR_FOREVER);
     pool_bed_run(b, MS);
     b->create_ns = WEIR_FOREVER;
-    for (unsigned i = 1; i < 4; i++)
+    for (unsigned i = 1; i < 6; i++)
         pool_bed_acquire(b, i, WEIR_FOREVER);
     pool_bed_run(b, 10 * MS);
     pool_bed_release(b, 0);
