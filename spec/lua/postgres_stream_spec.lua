@@ -399,17 +399,15 @@ describe("weir.postgres stream #real", function()
       end
     end))
 
-    it("that the server breaks off says why, not what failed before", with(function(db, server)
-      local watcher <close> = postgres.connect(server:url())
-      local pid = db.pid
+    it("that breaks off without a word is not said to have failed by an error before", with(function(db, server)
       local err = helper.error("network", db.pipeline, db, function(p)
         p:query("select 1 / $1::int", 0)
         p:sync()
         p:query("select pg_sleep(10)")
         weir.sleep(0.05)
-        watcher:query("select pg_terminate_backend($1)", pid)
+        server:restart("immediate")
       end)
-      assert.equal("57P01", err.sqlstate)
+      assert.is_true(err.sqlstate ~= "22012", tostring(err))
     end))
 
     it("is part of a transaction where there is one", with(function(db)
