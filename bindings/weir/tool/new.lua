@@ -74,35 +74,34 @@ local weir = require "weir"
 local work = require "work"
 
 describe("work.all", function()
-  it("does so many at once", function()
-    test.run(function()
-      local now, most = 0, 0
-      local results, errors = work.all({ 1, 2, 3, 4, 5 }, function(n)
-        now, most = now + 1, math.max(most, now + 1)
-        weir.sleep(1)
-        now = now - 1
-        return n * n
-      end, { limit = 2, attempts = 1 })
-      assert.is_nil(errors)
-      assert.equal(2, most)
-      assert.equal(25, results[5])
-      assert.near(3, weir.now(), 1e-6)
-    end)
-  end)
+  it("does so many at once", test.wrap(function()
+    local log = test.recorder()
+    local square = log:wrap("square", test.slow(function(n) return n * n end, 1))
+    local results, errors = work.all({ 1, 2, 3, 4, 5 }, square, { limit = 2, attempts = 1 })
+    assert.is_nil(errors)
+    assert.equal(25, results[5])
+    assert.equal(2, log:peak("square"))
+    assert.near(3, weir.now(), 1e-6)
+  end))
 
-  it("tries again, and says what failed at last", function()
-    test.run(function()
-      local tries = {}
-      local results, errors = work.all({ "late", "never" }, function(name)
-        tries[name] = (tries[name] or 0) + 1
-        if name == "never" or tries[name] < 3 then error("not yet", 0) end
-        return name
-      end, { limit = 2, attempts = 3 })
-      assert.equal("late", results[1])
-      assert.equal("not yet", errors[2])
-      assert.equal(3, tries.never)
-    end)
-  end)
+  it("tries again", test.wrap(function()
+    local flaky, seen = test.flaky(function(name) return name end, { times = 2 })
+    local results, errors = work.all({ "late" }, flaky, { limit = 2, attempts = 3 })
+    assert.is_nil(errors)
+    assert.equal("late", results[1])
+    assert.equal(3, seen.calls)
+  end))
+
+  it("says what failed at last, in whatever order", test.wrap(function()
+    local function job(name)
+      weir.sleep(1)
+      if name == "never" then error("not yet", 0) end
+      return name
+    end
+    local results, errors = work.all({ "well", "never" }, job, { limit = 2, attempts = 3 })
+    assert.equal("well", results[1])
+    assert.equal("not yet", errors[2])
+  end, { explore = 50 }))
 end)
 ]]
 
