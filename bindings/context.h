@@ -173,6 +173,8 @@ typedef struct lwork {
     weir_task_state (*conclude)(lua_State *L, ltask *t, weir_task_state state, int first);
     /* It has ended, with or without a `conclude` (memory was short). Raises nothing. */
     void (*ended)(ltask *t);
+    /* [-0, +1, m] Its name, should it be asked for before it ends. NULL: it was given one. */
+    void (*push_name)(lua_State *L, const ltask *t);
 } lwork;
 
 /* User values of a task: 1 the function, then results or the error; 2 the function that spawned
@@ -451,6 +453,7 @@ void lbucket_open(lua_State *L);
 
 /* --- lcache.c, lload.c, lloads.c, lbatch.c, lgroup.c, lflight.c: more in their headers  */
 extern const lwork lload_work, lloads_work, lgroup_work;
+extern const lwork *const lworks[LWORK_KINDS]; /* by lwork_kind */
 /* Nobody will look how the wait `w` ended, whose coroutine is dead. */
 void lflight_abandon(weir_runtime *rt, weir_waiter *w);
 void lcache_open(lua_State *L);

@@ -10,8 +10,8 @@
 
 #include "context.h"
 
-static const lwork *const works[LWORK_KINDS] = {NULL, &lpool_work, &lload_work, &lloads_work,
-                                                &lgroup_work};
+const lwork *const lworks[LWORK_KINDS] = {NULL, &lpool_work, &lload_work, &lloads_work,
+                                          &lgroup_work};
 
 /* --- the end ------------------------------------------------------------------------------ */
 
@@ -39,7 +39,7 @@ static void conclude(lua_State *L, ltask *t, weir_task_state state, int first)
     t->outcome = WEIR_TASK_FAILED;           /* should something below raise */
     t->task.scope.flags |= WEIR_SCOPE_ENDED; /* code of users runs below: no children any more */
     if (t->work != LWORK_NONE)
-        state = works[t->work]->conclude(L, t, state, first);
+        state = lworks[t->work]->conclude(L, t, state, first);
     if (!(parent->flags & WEIR_SCOPE_TASK) && parent != weir_root(ctx->rt) &&
         ((lscope *)(void *)parent)->collect)
         lscope_collect(L, (lscope *)(void *)parent, 1);
@@ -197,7 +197,7 @@ static void finish(lcontext *ctx, ltask *t)
     t->slot = 0;
     weir_task_finish(ctx->rt, &t->task, (weir_task_state)t->outcome);
     if (t->work != LWORK_NONE)
-        works[t->work]->ended(t);
+        lworks[t->work]->ended(t);
     lcontext_unanchor(L, ctx, slot); /* `t` may be collected from here on */
 }
 

@@ -260,7 +260,15 @@ static void ended(ltask *t)
     end(t->object, t->outcome == WEIR_TASK_DONE ? WEIR_FLIGHT_LANDED : WEIR_FLIGHT_FAILED, 0);
 }
 
-const lwork lgroup_work = {conclude, ended};
+static void push_name(lua_State *L, const ltask *t)
+{
+    const weir_group *group = t->object;
+    const char *of = group->of->name;
+    lua_pushfstring(L, "%s: call for %I key%s", of != NULL ? of : "batch", (lua_Integer)group->n,
+                    group->n == 1 ? "" : "s");
+}
+
+const lwork lgroup_work = {conclude, ended, push_name};
 
 void lgroup_push_task(lua_State *L, int index)
 {

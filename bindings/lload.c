@@ -122,4 +122,19 @@ static void ended(ltask *t)
                      t->outcome == WEIR_TASK_DONE ? WEIR_FLIGHT_LANDED : WEIR_FLIGHT_FAILED, 0);
 }
 
-const lwork lload_work = {conclude, ended};
+static void push_name(lua_State *L, const ltask *t)
+{
+    enum { MOST = 40 };
+    const weir_load *load = t->object;
+    const char *of = name(&load->flight);
+    size_t n;
+    lkey_push(L, load->key, load->length);
+    const char *key = luaL_tolstring(L, -1, &n);
+    lua_pushlstring(L, key, n < MOST ? n : MOST);
+    lua_pushfstring(L, "%s: load of %s%s", of != NULL ? of : "cache", lua_tostring(L, -1),
+                    n > MOST ? "..." : "");
+    lua_replace(L, -4);
+    lua_pop(L, 2);
+}
+
+const lwork lload_work = {conclude, ended, push_name};

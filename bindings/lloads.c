@@ -119,7 +119,16 @@ static void ended(ltask *t)
     weir_alloc(all->rt, all, sizeof *all + all->room * sizeof all->part[0], 0);
 }
 
-const lwork lloads_work = {conclude, ended};
+static void push_name(lua_State *L, const ltask *t)
+{
+    const lloads *all = t->object;
+    const weir_cache *of = all->n > 0 ? all->part[0].load->of : NULL;
+    const char *name = of != NULL ? weir_cache_name(of) : NULL;
+    lua_pushfstring(L, "%s: load of %I key%s", name != NULL ? name : "cache", (lua_Integer)all->n,
+                    all->n == 1 ? "" : "s");
+}
+
+const lwork lloads_work = {conclude, ended, push_name};
 
 /* --- the call
  * --------------------------------------------------------------------------------------- */

@@ -236,7 +236,7 @@ static void ended(ltask *t)
     lpool_settle(s);
 }
 
-const lwork lpool_work = {conclude, ended};
+const lwork lpool_work = {conclude, ended, NULL};
 
 /* --- jobs become tasks ------------------------------------------------------------------- */
 

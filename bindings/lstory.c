@@ -80,7 +80,13 @@ void ltask_push_name(lua_State *L, ltask *t)
         return;
     }
     ltask_push(L, t);
-    if (ltask_push_field(L, lua_gettop(L), t, "name") == LUA_TSTRING)
+    int type = ltask_push_field(L, lua_gettop(L), t, "name");
+    if (type != LUA_TSTRING && t->work != LWORK_NONE && lworks[t->work]->push_name != NULL) {
+        lworks[t->work]->push_name(L, t);
+        lua_replace(L, -2);
+        type = LUA_TSTRING;
+    }
+    if (type == LUA_TSTRING)
         lua_pushfstring(L, "task '%s'", lua_tostring(L, -1));
     else
         ltask_push_default_name(L, t);

@@ -244,7 +244,7 @@ describe("weir.batch", function()
       local batch
       batch = weir.batch(function(keys) return { batch(keys[1] - 1) } end, { limit = 2, name = "users" })
       local err = helper.error("deadlock", batch, 5)
-      assert.is_truthy(tostring(err):find("batch", 1, true))
+      assert.is_truthy(tostring(err):find("task 'users: call for 1 key' ", 1, true), tostring(err))
       weir.sleep(1)
       assert.equal(0, batch.flying + batch.waiting)
     end))

@@ -266,9 +266,10 @@ describe("cache:get_many", function()
   end))
 
   it("that needs its own keys is a deadlock", helper.virtual(function()
-    local cache = weir.cache()
+    local cache = weir.cache { name = "users" }
     local function load(keys) return cache:get_many(keys, error) end
-    helper.error("deadlock", cache.get_many, cache, { "a", "b" }, load)
+    local err = helper.error("deadlock", cache.get_many, cache, { "a", "b" }, load)
+    assert.is_truthy(tostring(err):find("task 'users: load of 2 keys' ", 1, true), tostring(err))
   end))
 
   it("leaves nothing behind, cancelled anywhere or short of memory", function()
