@@ -95,11 +95,13 @@ int lpool_refused(lua_State *L, lpool *s, int rc, const char *op)
     }
     if (rc != WEIR_EOVERLOAD)
         return luaL_error(L, "not enough memory");
-    if (p->waiting >= p->options.max_waiting)
-        lpool_push_error(L, s, "overload", op, "%I are waiting already", (lua_Integer)p->waiting);
-    else
+    if (p->n_leased >= p->shed_at)
         lpool_push_error(L, s, "overload", op, "%I of %I leased, which is above shed",
                          (lua_Integer)p->n_leased, (lua_Integer)p->options.max);
+    else if (p->options.max_waiting == 0)
+        lpool_push_error(L, s, "overload", op, "none is free, and max_waiting is 0");
+    else
+        lpool_push_error(L, s, "overload", op, "%I are waiting already", (lua_Integer)p->waiting);
     set_retry_after(L, s);
     return lua_error(L);
 }

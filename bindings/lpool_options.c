@@ -174,6 +174,10 @@ void lpool_check_options(lua_State *L, lpool_options *out)
         lua_pop(L, 1);
     }
     check_bounds(L, op, o->min, o->max);
+    if (o->max_waiting == 0 && o->min == 0)
+        lerror_raise(L, "misuse", op,
+                     "'max_waiting' of 0 needs a 'min': where nobody may wait, nothing else is "
+                     "ever made");
     if (o->max_backoff < o->backoff) {
         if (o->backoff == backoff)
             o->backoff = o->max_backoff; /* only the bound was given */

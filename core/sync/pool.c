@@ -302,6 +302,14 @@ int weir_pool_take(weir_pool *p, weir_task *holder, int counted, weir_lease **ou
     return 0;
 }
 
+/* May nobody more wait? Who is next to get one that is idle, or being checked, is not in line: else
+ * a pool whose resources all have to be checked first would refuse while they rest. */
+static int is_full(const weir_pool *p)
+{
+    uint32_t in_line = p->waiting > p->checks ? p->waiting - p->checks : 0;
+    return p->n_idle == 0 && in_line >= p->options.max_waiting;
+}
+
 int weir_pool_acquire(weir_pool *p, weir_task *holder, weir_waiter *w, uint64_t deadline,
                       int is_default, weir_lease **out)
 {
@@ -309,7 +317,7 @@ int weir_pool_acquire(weir_pool *p, weir_task *holder, weir_waiter *w, uint64_t 
     if (rc != 0)
         return rc;
     weir_resource *r = at_once(p);
-    if (r == NULL && p->waiting >= p->options.max_waiting) {
+    if (r == NULL && is_full(p)) {
         p->stats.overload++;
         return WEIR_EOVERLOAD;
     }

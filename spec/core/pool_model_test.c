@@ -82,7 +82,9 @@ static void op_acquire(bed *b, const op *o)
     if (o->which % 2 == 0 && op_take(b, o, 0) != WEIR_EBUSY)
         return;
     int want = pool_model_refuse(b), now = want == 0 ? pool_model_at_once(b) : -1;
-    if (want == 0 && now < 0 && (uint32_t)b->n_queue >= b->o.max_waiting) {
+    uint32_t in_line = (uint32_t)b->n_queue, checks = pool_model_checks(b);
+    in_line -= checks < in_line ? checks : in_line;
+    if (want == 0 && now < 0 && b->n_idle == 0 && in_line >= b->o.max_waiting) {
         want = WEIR_EOVERLOAD;
         b->stats.overload++;
     }
@@ -379,7 +381,7 @@ static void draw_options(bed *b, check_random *r)
     weir_pool_options o = weir_pool_defaults();
     o.max = 1 + check_below(r, 4);
     o.min = check_below(r, 2) * check_below(r, o.max + 1);
-    o.max_waiting = one_of(r, UINT32_MAX, UINT32_MAX, UINT32_MAX, 2);
+    o.max_waiting = one_of(r, UINT32_MAX, UINT32_MAX, 2, 0);
     o.max_uses = one_of(r, 0, 0, 0, 2);
     o.max_dials = one_of(r, 8, 8, 2, 1);
     o.open_after = one_of(r, 0, 1, 2, 3);

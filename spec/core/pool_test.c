@@ -222,6 +222,27 @@ static void a_full_queue_and_a_busy_pool_refuse(void **state)
     pool_bed_free(b);
 }
 
+/* They rest, and all have to be checked first: nobody is refused for that. */
+static void a_full_queue_does_not_refuse_what_is_idle(void **state)
+{
+    weir_pool_options o = options(2, 2);
+    weir_lease *lease = NULL;
+    (void)state;
+    o.max_waiting = 0;
+    o.check_idle = 0;
+    pool_bed *b = pool_bed_with(&o, 0);
+    pool_bed_run(b, 0);
+    b->check_ns = 10;
+    for (unsigned i = 0; i < 2; i++)
+        pool_bed_acquire(b, i, WEIR_FOREVER);
+    CHECK_ERR(weir_pool_acquire(&b->p, NULL, &b->w[2].wait, WEIR_FOREVER, 0, &lease),
+              WEIR_EOVERLOAD);
+    pool_bed_run(b, 10);
+    for (unsigned i = 0; i < 2; i++)
+        CHECK_INT(pool_bed_status(b, i), WEIR_GRANTED);
+    pool_bed_free(b);
+}
+
 static void a_smaller_pool_lets_go_and_a_larger_one_dials(void **state)
 {
     weir_pool_options o = options(4, 4);
@@ -542,6 +563,7 @@ int main(void)
         cmocka_unit_test(the_last_one_used_is_lent_first_or_the_one_idle_longest),
         cmocka_unit_test(every_state_counts_against_max),
         cmocka_unit_test(a_full_queue_and_a_busy_pool_refuse),
+        cmocka_unit_test(a_full_queue_does_not_refuse_what_is_idle),
         cmocka_unit_test(a_smaller_pool_lets_go_and_a_larger_one_dials),
         cmocka_unit_test(a_lease_bumps_its_generation_when_it_ends),
         cmocka_unit_test(a_loan_touches_no_timer),

@@ -24,6 +24,21 @@ describe("weir.pool", function()
       assert.equal(1, s.checked)
     end))
 
+    it("is no waiting to max_waiting: who comes after a rest is served by what is idle", helper.virtual(function()
+      local s = server { check = 0.1 }
+      local pool = s:pool { name = "db", check = true, min = 3, max = 3, max_waiting = 0 }
+      weir.sleep(10)
+      local outcomes = weir.settle {
+        function() return pool:with(id) end, function() return pool:with(id) end, function() return pool:with(id) end,
+        function() return pool:with(id) end,
+      }
+      assert.same({ true, true, true, false },
+        { outcomes[1].ok, outcomes[2].ok, outcomes[3].ok, outcomes[4].ok })
+      assert.equal("overload", weir.kind(outcomes[4].error))
+      assert.equal("pool 'db': none is free, and max_waiting is 0", tostring(outcomes[4].error))
+      assert.is_number(outcomes[4].error.retry_after)
+    end))
+
     it("comes before every loan with a check_idle of 0, and never with one of math.huge", helper.virtual(function()
       for check_idle, expected in pairs { [0] = 3, [math.huge] = 0 } do
         local s = server()

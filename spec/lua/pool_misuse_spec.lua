@@ -21,6 +21,7 @@ local wrong = {
   { { create = nothing, min = 11 }, "'min' must be at most 'max' (10), got 11" },
   { { create = nothing, min = 3, max = 2 }, "'min' must be at most 'max' (2), got 3" },
   { { create = nothing, max_waiting = -1 }, "'max_waiting' must be an integer >= 0" },
+  { { create = nothing, max_waiting = 0 }, "'max_waiting' of 0 needs a 'min'" },
   { { create = nothing, max_uses = 0 }, "'max_uses' must be a positive integer" },
   { { create = nothing, max_dials = 0 }, "'max_dials' must be a positive integer" },
   { { create = nothing, open_after = 0.5 }, "'open_after' must be an integer >= 0" },

@@ -367,6 +367,25 @@ describe("weir.pool", function()
     assert.equal(6, stats.suggested)
   end))
 
+  it("is overload above max_waiting, and above shed, and says which", helper.virtual(function()
+    local pool = weir.pool { name = "db", max = 1, max_waiting = 1, create = function() return "c" end }
+    local lease = pool:acquire()
+    local waiting = weir.spawn(pool.with, pool, function(value) return value end)
+    weir.sleep(1)
+    local err = helper.error("overload", pool.acquire, pool)
+    assert.equal("pool 'db': 1 are waiting already", tostring(err))
+    lease:release()
+    assert.equal("c", waiting:await())
+    pool = weir.pool { name = "db", max = 4, shed = 0.5, create = function() return "c" end }
+    local leases = { pool:acquire(), pool:acquire() }
+    err = helper.error("overload", pool.acquire, pool)
+    assert.equal("pool 'db': 2 of 4 leased, which is above shed", tostring(err))
+    assert.is_number(err.retry_after)
+    assert.same({ false, "overload" }, { pool:try_acquire() })
+    assert.equal(2, pool:stats().rejects.shed)
+    for _, held in ipairs(leases) do held:release() end
+  end))
+
   it("serves keyed pools, of which idle ones are forgotten and closed", helper.virtual(function()
     local s = server()
     local pools = weir.keyed(function() return s:pool() end, { max = 1 })

@@ -102,7 +102,7 @@ struct weir_lease {
 
 typedef struct weir_pool_options {
     uint32_t min, max;       /* resources; 0 <= min <= max, max > 0 */
-    uint32_t max_waiting;    /* UINT32_MAX: no bound */
+    uint32_t max_waiting;    /* beyond those for whom one is being checked; UINT32_MAX: no bound */
     uint32_t max_uses;       /* of one resource; 0: no bound */
     uint32_t max_dials;      /* creates at once; staggered by `dial_stagger` */
     uint32_t open_after;     /* failures in a row, no lease coming back, that open it; 0: never */
