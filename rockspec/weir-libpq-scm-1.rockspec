@@ -41,6 +41,7 @@ build = {
         "bindings/postgres/pg_loop.c",
         "bindings/postgres/pg_params.c",
         "bindings/postgres/pg_pipeline.c",
+        "bindings/postgres/pg_request.c",
         "bindings/postgres/pg_rows.c",
       },
     },

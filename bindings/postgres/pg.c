@@ -71,7 +71,7 @@ weir_pg *weir__pg_new(lua_State *L)
 {
     const weir_lua_api *api = api_of(L);
     weir_runtime *rt = api->runtime(L);
-    weir_pg_house *house = weir__pg_house(L);
+    weir_pg_house *house = weir__pg_house(L, api, rt);
     lua_Number grace;
     weir_pg *c = lua_newuserdatauv(L, sizeof *c, 1);
     int self = lua_gettop(L);

@@ -73,10 +73,12 @@ typedef struct weir_pg_note { /* a notification that nobody took yet; owned */
 
 typedef struct weir_pg_notice weir_pg_notice;
 
-/* One for each Lua state: how many threads of the loop's pool cancel requests may block. */
+/* One for each runtime: the cancel requests of all its connections. */
 typedef struct weir_pg_house {
-    weir_list queue; /* weir_pg_cancel, not begun */
-    uint32_t running;
+    weir_runtime *rt;   /* NULL after its end */
+    weir_list queue;    /* weir_pg_cancel, not begun */
+    weir_list requests; /* on their way */
+    uint32_t running;   /* of those */
 } weir_pg_house;
 
 /* What became of a connection, or of the attempt to have one. */
@@ -181,8 +183,16 @@ void weir__pg_cancel_and_forget(weir_pg *c);
 /* RECOVERING no more: its cancel request and timers are nothing to `c`. */
 void weir__pg_cancel_end(weir_pg *c);
 void weir__pg_cancel_init(weir_pg *c);
-/* Push (and keep in the registry) the house of the state. [-0, +0, m] */
-weir_pg_house *weir__pg_house(lua_State *L);
+/* Its request is through. */
+void weir__pg_asked(weir_pg *c);
+
+/* --- pg_request.c ---------------------------------------------------------------------------- */
+/* Ask the server to cancel; weir__pg_asked follows if `is_awaited`. 0 if there is no memory. */
+int weir__pg_request(weir_pg *c, int is_awaited);
+/* The request, if any, is nothing to `c` any more; `drop` it if it has not begun. */
+void weir__pg_request_forget(weir_pg *c, int drop);
+/* The house of a runtime, kept in the registry. [-0, +0, m] */
+weir_pg_house *weir__pg_house(lua_State *L, const weir_lua_api *api, weir_runtime *rt);
 
 /* --- pg_connect.c, pg_hosts.c ---------------------------------------------------------------- */
 int weir__pg_connect(lua_State *L);

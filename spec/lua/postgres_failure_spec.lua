@@ -263,11 +263,28 @@ describe("weir.postgres failure #real", function()
     local server = get()
     local watcher <close> = postgres.connect(server:url())
     local output, code = helper.program(([[
-      local pipe = assert(io.popen("timeout -s INT 0.3 $WEIR -e '"
+      local pipe = assert(io.popen("timeout --preserve-status -s INT 0.5 ${WEIR:-build/weir} -e '"
         .. 'local db = require "weir.postgres".connect "%s"; db:query "select pg_sleep(20), 1234321"'
         .. "' 2>&1; echo code $?"))
       print(pipe:read("a"))]]):format(server:url()))
-    assert.truthy(output:find("code 1", 1, true), output .. tostring(code))
+    assert.truthy(output:find("code 130\n", 1, true), output .. tostring(code))
     client.eventually(function() return client.running(watcher, "1234321") == 0 end)
+  end))
+
+  -- What runs could not be cancelled: a request to a silent server has no end of its own.
+  it("ends a program whose server is silent, with a query interrupted or given up", client.real(function()
+    local server = get()
+    local program = [[
+      local pipe = assert(io.popen("timeout --preserve-status -k 10 -s INT %s ${WEIR:-build/weir} -e '"
+        .. 'local db = require "weir.postgres".connect "%s"; os.execute "kill -STOP %d"; '
+        .. 'pcall(db.query, db, { sql = "select pg_sleep(40), 4321234", timeout = %s })'
+        .. "' 2>&1; echo code $?"))
+      print(pipe:read("a"))]]
+    for _, case in ipairs { { 0.5, 30, "130" }, { 8, 0.1, "0" } } do
+      local seconds, timeout, code = table.unpack(case)
+      local _ <close> = setmetatable({}, { __close = function() server:resume() end })
+      local output = helper.program(program:format(seconds, server:url(), server:postmaster(), timeout))
+      assert.truthy(output:find("code " .. code .. "\n", 1, true), output) -- not killed, in the end
+    end
   end))
 end)

@@ -88,15 +88,19 @@ function server:restart(mode)
   if not ok then error("no restart: " .. output .. self:log(), 2) end
 end
 
+--- The id of its first process.
+function server:postmaster()
+  local file <close> = assert(io.open(self.dir .. "/data/postmaster.pid"))
+  return file:read("n")
+end
+
 --- Stop all its processes where they are, or one; and let them go on. Who connects meanwhile gets no answer.
 function server:pause(pid)
-  must(as_user(pid and ("kill -STOP %d"):format(pid)
-    or ("kill -STOP $(head -1 %s/data/postmaster.pid)"):format(self.dir)))
+  must(as_user(("kill -STOP %d"):format(pid or self:postmaster())))
 end
 
 function server:resume(pid)
-  must(as_user(pid and ("kill -CONT %d"):format(pid)
-    or ("kill -CONT $(head -1 %s/data/postmaster.pid)"):format(self.dir)))
+  must(as_user(("kill -CONT %d"):format(pid or self:postmaster())))
 end
 
 --- The same as a value that is closed at its end.
