@@ -71,7 +71,8 @@ int lload_keep_error(lua_State *L, lcache *c, int self, weir_load *load, int ind
     index = lua_absindex(L, index);
     lua_pushvalue(L, index);
     lua_setiuservalue(L, self, LCACHE_ERROR);
-    if (c->negative_ttl > 0) /* what can raise comes first */
+    int is_kept = c->negative_ttl > 0 && !lerror_is_cancelled(L, index);
+    if (is_kept) /* what can raise comes first */
         lcache_reserve(L, c, self);
     if (weir_cache_failed(c->cache, load, &value)) {
         if (!c->stale_if_error) /* what is there stays; who wanted a new one gets the error */
@@ -82,7 +83,7 @@ int lload_keep_error(lua_State *L, lcache *c, int self, weir_load *load, int ind
         lua_settop(L, top);
         return 1;
     }
-    if (c->negative_ttl > 0) {
+    if (is_kept) {
         value = lcache_put(L, c, self, index, 1);
         weir_cache_store(c->cache, load, value, lcache_measure_error(L, index), c->negative_ttl, 1);
         lcache_sweep(L, c, self);

@@ -97,6 +97,8 @@ void lpool_queue(lpool *s, lresource *lr, lpool_op op);
 /* There are jobs: join the ready queue. */
 void lpool_ask_turn(lpool *s);
 void lpool_run_jobs(weir_runtime *rt, weir_waiter *turn);
+/* In reports the task at the top, `t`, was spawned where the pool at 2 was made. */
+void lpool_set_site(lua_State *L, const lpool *s, ltask *t);
 /* Give the core the outcome of the operation of `lr`, which may be gone then. */
 void lpool_answer(lpool *s, lresource *lr);
 

@@ -53,8 +53,9 @@ int lpool_report(lua_State *L)
     if (lease == NULL || !lease->reported) /* it came back, and may be lent again */
         return 0;
     uint64_t held = weir_now(s->ctx->rt) - lease->since;
-    ltask_push_name(L, (ltask *)(void *)lease->hold.holder); /* 3 */
-    push_site(L, lr);                                        /* 4 */
+    ltask_push_name(L, (ltask *)(void *)lease->hold.holder);                         /* 3 */
+    push_site(L, lr);                                                                /* 4 */
+    lua_pushfstring(L, "%s: on_leak", s->pool.name != NULL ? s->pool.name : "pool"); /* 5 */
     if (lua_getiuservalue(L, 2, LPOOL_ON_LEAK) != LUA_TNIL) {
         lua_createtable(L, 0, 6);
         lua_pushvalue(L, 3);
@@ -71,8 +72,11 @@ int lpool_report(lua_State *L)
         lua_rawgeti(L, -1, lr->key);
         lua_setfield(L, -3, "value");
         lua_pop(L, 1);
-        if (ltask_spawn(L, s->ctx, 1, weir_root(s->ctx->rt), WEIR_SCOPE_DAEMON, NULL) == 0)
+        const ljob job = {.name = 5};
+        if (ltask_spawn(L, s->ctx, 1, weir_root(s->ctx->rt), WEIR_SCOPE_DAEMON, &job) == 0) {
+            lpool_set_site(L, s, lua_touserdata(L, -1));
             return 0;
+        }
     }
     const char *name = s->pool.name;
     lua_pushfstring(L, "pool%s%s%s: %s has held a lease for %f s, acquired at %s", name ? " '" : "",

@@ -240,6 +240,15 @@ const lwork lpool_work = {conclude, ended, NULL};
 
 /* --- jobs become tasks ------------------------------------------------------------------- */
 
+void lpool_set_site(lua_State *L, const lpool *s, ltask *t)
+{
+    t->line = s->line;
+    ltask_push_extra(L, t);
+    lua_getiuservalue(L, 2, LPOOL_SITE);
+    lua_setfield(L, -2, "site");
+    lua_pop(L, 1);
+}
+
 /* Protected. Arguments: resource, pool. Sets `task` if one was spawned. */
 static int start(lua_State *L)
 {
@@ -272,15 +281,12 @@ static int start(lua_State *L)
     ltask *t = lua_touserdata(L, -1);
     t->work = LWORK_POOL;
     t->object = lr;
-    t->line = s->line;
     if (lr->op != LPOOL_DESTROY)
         t->task.scope.flags |= WEIR_SCOPE_CLAIMED;
     lr->task = t;
     if (lr->is_aborted && lr->op != LPOOL_DESTROY) /* by a finalizer, since it was looked at */
         cancel(lr);
-    ltask_push_extra(L, t); /* in reports it was spawned where the pool was made */
-    lua_getiuservalue(L, 2, LPOOL_SITE);
-    lua_setfield(L, -2, "site");
+    lpool_set_site(L, s, t);
     return 0;
 }
 

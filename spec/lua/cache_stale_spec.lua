@@ -228,6 +228,17 @@ describe("negative_ttl", function()
     helper.error("timeout", cache.get_with, cache, { timeout = 0.5 }, "k", load)
     assert.equal(2, cache:get("k", load))
   end))
+
+  it("keeps no cancel that a loader came upon, either", helper.virtual(function()
+    local cache = weir.cache { negative_ttl = 50 }
+    helper.error("cancelled", cache.get, cache, "k", function()
+      local task = weir.spawn(weir.sleep, 1)
+      task:cancel("changed my mind")
+      return task:await()
+    end)
+    assert.equal("cancelled", cache:stats().last_error.kind)
+    assert.equal(5, cache:get("k", function() return 5 end))
+  end))
 end)
 
 describe("refresh", function()

@@ -104,11 +104,12 @@ describe("leak_after", function()
   end))
 
   it("reports a failure of on_leak, and goes on", helper.virtual(function()
-    local reported
-    weir.on_unhandled(function(err) reported = err return true end)
-    local pool = server():pool { leak_after = 1, on_leak = function() error("oops", 0) end }
+    local reported, by
+    weir.on_unhandled(function(err, task) reported, by = err, task return true end)
+    local pool = server():pool { name = "db", leak_after = 1, on_leak = function() error("oops", 0) end }
     pool:with(function() weir.sleep(3) end)
     assert.equal("oops", reported)
+    assert.equal("db: on_leak", by.name)
   end))
 
   it("says nothing where it is not asked for", helper.virtual(function()
