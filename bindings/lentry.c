@@ -242,6 +242,9 @@ int lentry_set(lua_State *L)
         weir_cache_delete(c->cache, key.bytes, key.length); /* without its tags it must not stay */
         rc = WEIR_ENOMEM;
     }
+    if (rc == 0 && keep.tags != 0 &&
+        weir_cache_peek(c->cache, key.bytes, key.length).found == WEIR_FOUND_NOTHING)
+        rc = WEIR_EIMPOSSIBLE; /* with its tags it is too large */
     lcache_sweep(L, c, 1);
     if (rc == WEIR_ENOMEM)
         return luaL_error(L, "not enough memory");

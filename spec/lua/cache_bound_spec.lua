@@ -109,6 +109,16 @@ describe("max_bytes", function()
     assert.is_truthy(err:find("own", 1, true))
   end))
 
+  it("says so where a value is too large with its tags alone", helper.virtual(function()
+    local cache = weir.cache { max_bytes = 10000 }
+    cache:set("a", "old")
+    assert.same({ n = 2, false, "impossible" }, table.pack(cache:set("a", "b", { tags = ("x"):rep(10000) })))
+    assert.same({ n = 2, nil, false }, table.pack(cache:peek("a")))
+    assert.equal(0, cache.bytes)
+    assert.same({ n = 1, true }, table.pack(cache:set("a", "b", { tags = { "x", "y" } })))
+    assert.same({ n = 1, true }, table.pack(cache:set("a", "b", { tags = "x", ttl = 0 })))
+  end))
+
   it("refuses what is larger than all of it, and has what is there no more", helper.virtual(function()
     local cache = weir.cache { max_bytes = 10000 }
     cache:set("a", "small")
