@@ -214,7 +214,7 @@ describe("weir.pool", function()
       s.refuses = "refused"
       assert.same({ false, "refused" }, { pcall(pool.acquire, pool) })
       s.refuses = nil
-      local lease <close> = pool:acquire()
+      local _ <close> = pool:acquire()
       weir.sleep(3600)
       local err = helper.error("timeout", pool.acquire, pool, { timeout = 1 })
       assert.equal("pool 'db': timed out after 1.0 s: 1 of 1 leased, 0 idle, 0 connecting, 0 waiting", tostring(err))
