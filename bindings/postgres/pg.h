@@ -59,6 +59,8 @@ typedef enum weir_pg_op {
 
 /* Bytes of ours that may wait in libpq; more waits for room. */
 #define WEIR_PG_UNSENT (256 * 1024)
+/* Less than this of a copy or a pipeline is sent at the end of the turn. */
+#define WEIR_PG_BATCH (32 * 1024)
 
 /* A prepared statement; user value 1 is its text. */
 typedef struct weir_pg_statement {
@@ -300,6 +302,8 @@ void weir__pg_drop_later(weir_pg *c, uint32_t id);
 void weir__pg_start(weir_pg *c, int mode, weir_pg_op op, uint64_t deadline);
 /* The command was handed to libpq: `sent` is its answer, `size` about how many bytes. */
 void weir__pg_sent(weir_pg *c, int sent, size_t size);
+/* The same of a part of a pipeline or copy, of which more follows; watch afterwards. */
+void weir__pg_sent_some(weir_pg *c, int sent, size_t size);
 extern const luaL_Reg weir__pg_calls[], weir__pg_rows_calls[], weir__pg_copy_calls[],
     weir__pg_pipeline_calls[], weir__pg_listen_calls[];
 

@@ -134,6 +134,17 @@ void weir__pg_start(weir_pg *c, int mode, weir_pg_op op, uint64_t deadline)
     c->state = PG_BUSY;
 }
 
+void weir__pg_sent_some(weir_pg *c, int sent, size_t size)
+{
+    c->unsent += size;
+    if (!sent)
+        weir__pg_lose(c, PQerrorMessage(c->pg));
+    else if (c->unsent >= WEIR_PG_BATCH)
+        weir__pg_flush(c);
+    else
+        c->is_flushing = 1; /* with what else this turn brings, when the socket is watched */
+}
+
 void weir__pg_sent(weir_pg *c, int sent, size_t size)
 {
     c->unsent += size;

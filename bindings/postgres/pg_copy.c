@@ -40,13 +40,8 @@ static int write_on(lua_State *L, weir_pg *c)
             weir__pg_begin(c, w, WANT_ROOM);
             return c->api->park(L, writek, 0);
         }
-        if (PQputCopyData(c->pg, chunk + c->taken, (int)n) <= 0) {
-            weir__pg_lose(c, PQerrorMessage(c->pg));
-        } else {
-            c->taken += n;
-            c->unsent += n;
-            weir__pg_flush(c);
-        }
+        c->taken += n;
+        weir__pg_sent_some(c, PQputCopyData(c->pg, chunk + c->taken - n, (int)n) > 0, n);
         if (c->state >= PG_LOST)
             return weir__pg_raise_fault(L, c, weir__pg_ops[OP_COPY_IN].op);
     }

@@ -92,7 +92,7 @@ static int added(lua_State *L, weir_pg *c, int sent)
 {
     weir_waiter *w;
     c->n_commands++;
-    weir__pg_sent(c, sent, 0);
+    weir__pg_sent_some(c, sent, 0);
     if (c->state >= PG_LOST)
         return weir__pg_raise_fault(L, c, op);
     if (c->unsent < WEIR_PG_UNSENT) {

@@ -333,6 +333,22 @@ describe("weir.postgres stream #real", function()
       for i = 1, 100 do assert.same({ 100000, 10000 + i }, { #out[i][1].s, #out[i][1].t }) end
     end))
 
+    it("sends what it has when its function waits, and so does a copy", with(function(db, server)
+      local watcher <close> = postgres.connect(server:url())
+      db:pipeline(function(p)
+        p:query("select pg_sleep(30), 'sent'")
+        client.eventually(function() return client.running(watcher, "'sent'") == 1 end)
+        watcher:query("select pg_cancel_backend($1)", db.pid)
+      end)
+      db:exec("create temp table t (a int)")
+      local copy <close> = db:copy_in("copy t from stdin")
+      copy:write("1\n")
+      client.eventually(function()
+        return watcher:value("select bytes_processed from pg_stat_progress_copy where pid = $1", db.pid) == 2
+      end)
+      assert.equal(1, copy:finish())
+    end))
+
     it("runs nothing after an error, up to the next sync, and says so", with(function(db)
       db:exec("create temp table t (a int)")
       local out = db:pipeline(function(p)
