@@ -82,6 +82,30 @@ describe("weir.postgres.pool #real", function()
     assert.equal(pid, pool:with(function(db) return db.pid end))
   end, { check_timeout = 60, acquire_timeout = 60 }))
 
+  it("has a connection back at once after a statement that failed, and looks at it after any other error", with(
+    function(pool)
+      local function left(kind, fn)
+        helper.error(kind, fn)
+        return pool.idle
+      end
+      assert.equal(1, left("query", function() pool:query("selec 1") end))
+      assert.equal(1, left("query", function() pool:transaction(function(tx) tx:query("selec 1") end) end))
+      assert.equal(1, left("query", function() for _ in pool:rows("select 1 / 0") do break end end))
+      assert.equal(1, left("query", function()
+        local lease <close> = pool:acquire()
+        lease.value:query("selec 1")
+      end))
+      assert.equal(0, left("query", function()
+        pool:with(function(db)
+          db:exec("begin")
+          db:exec("selec 1")
+        end)
+      end))
+      assert.equal(1, pool:value("select 1"))
+      assert.equal(0, left("error", function() pool:with(function() error("mine", 0) end) end))
+      assert.equal(1, pool:value("select 1"))
+    end, { check_timeout = 60 }))
+
   it("keeps prepared statements of a connection, and can have it forget all", function()
     with(function(pool)
       local statement

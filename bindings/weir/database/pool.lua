@@ -1,9 +1,10 @@
 -- weir.database.pool - a weir.pool of connections: what M.pool of weir.sqlite and weir.postgres makes.
 --
 -- All of weir.pool, and the calls of a connection besides, each of which borrows one for as long as it takes. A
--- connection goes back as it came: one with a transaction that a statement began, a loop that was not left, or what
--- the driver calls unclean, goes back as suspect and is reset by the pool's check (in a task of the pool's, within
--- check_timeout) before anybody else gets it, or is destroyed. One that is closed is destroyed.
+-- connection goes back as it came: one with a transaction that a statement began, a loop that was not left, what the
+-- driver calls unclean, or an error that is not a statement's, goes back as suspect and is reset by the pool's check
+-- (in a task of the pool's, within check_timeout) before anybody else gets it, or is destroyed. One that is closed is
+-- destroyed.
 --
 -- Of a driver (see weir.database), both optional:
 --   is_clean(raw)      false: there is something of the last borrower left for `reset`
@@ -64,6 +65,11 @@ local function give_back(lease)
   end
 end
 
+-- End a loan whose block was left, maybe by an error: after one of a statement it is as good as before.
+local function return_after(lease, err)
+  if err == nil or core.kind(err) == "query" then give_back(lease) else suspect(lease) end
+end
+
 -- --- leases -----------------------------------------------------------------------------------------
 ---@class weir.database.Lease
 ---@field value weir.database.Session while it is held
@@ -87,9 +93,7 @@ local lease_meta <const> = {
   __name = "weir.database.lease",
   __index = function(self, key) return Lease[key] or self.lease[key] end,
   __close = function(self, err)
-    local lease <const> = self.lease
-    if not lease.held then return end
-    if err ~= nil then suspect(lease) else give_back(lease) end
+    if self.lease.held then return_after(self.lease, err) end
   end,
   __tostring = function(self) return tostring(self.lease) end,
 }
@@ -122,7 +126,8 @@ function Pool:try_acquire()
 end
 
 local function call(self, fn, ...)
-  local lease <close> = self.pool:acquire()
+  local lease <const> = self.pool:acquire()
+  local guard <close> = setmetatable({ lease = lease }, lease_meta) -- luacheck: ignore 211
   local results <const> = pack(fn(lease.value, ...))
   give_back(lease)
   return unpack(results, 1, results.n)
@@ -152,7 +157,7 @@ local function close_loan(loan, err)
   if not lease then return end
   loan.rows:close()
   loan.lease = nil
-  if err ~= nil then suspect(lease) else give_back(lease) end
+  return_after(lease, err)
 end
 
 -- Give up what was not read, and the connection. Waits. Harmless a second time.
@@ -175,8 +180,8 @@ function Pool:rows(...)
   local lease <const> = self.pool:acquire()
   local loan <const> = setmetatable({ lease = lease }, loan_meta)
   local guard <close> = setmetatable({}, { -- luacheck: ignore 211
-    __close = function()
-      if not loan.rows then suspect(lease) end
+    __close = function(_, err)
+      if not loan.rows then return_after(lease, err) end
     end,
   })
   loan.step, loan.rows = lease.value:rows(...)
