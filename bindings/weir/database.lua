@@ -107,6 +107,14 @@ local function check_usable(session, op)
   end
 end
 
+-- The same before the lock is asked for, which serves nobody new once the transaction ends.
+local function check_enter(session, op)
+  if session.ending and not session.ended then
+    error(core.error("closed", session.driver.name .. ":" .. op, "the transaction ends: its function has returned"), 0)
+  end
+  check_usable(session, op)
+end
+
 -- Is task `me` in a loop over rows of this session? Then it has the lock.
 local function in_loop(session, me, op)
   local loop <const> = session.loop
@@ -137,7 +145,7 @@ end
 local function query(session, want, sql, ...)
   local me <const> = running()
   session = innermost(session, me)
-  check_usable(session, want)
+  check_enter(session, want)
   if in_loop(session, me, want) then
     return session.driver.query(session.raw, want, nil, sql, ...)
   end
@@ -166,7 +174,7 @@ end
 function database.enter(session, op, timeout)
   local me <const>, start <const> = running(), core.now()
   session = innermost(session, me)
-  check_usable(session, op)
+  check_enter(session, op)
   return session, acquire(session, me, op, timeout), left(timeout, start)
 end
 
@@ -198,7 +206,7 @@ local function query_with(session, want, options)
   local sql <const>, timeout <const>, params <const>, n <const> = read_options(session, want, options)
   local me <const>, start <const> = running(), core.now()
   session = innermost(session, me)
-  check_usable(session, want)
+  check_enter(session, want)
   local permit <close> = acquire(session, me, want, timeout) -- luacheck: ignore 211
   return session.driver.query(session.raw, want, left(timeout, start), sql, unpack(params, 1, n))
 end
@@ -225,7 +233,7 @@ function Session:exec(sql)
   check_sql(self, "exec", sql)
   local me <const> = running()
   local session <const> = innermost(self, me)
-  check_usable(session, "exec")
+  check_enter(session, "exec")
   if in_loop(session, me, "exec") then return session.driver.exec(session.raw, nil, sql) end
   return session.lock:with(exec_locked, session, nil, sql)
 end
@@ -279,7 +287,7 @@ local guard_meta <const> = {
 local function rows_with(session, sql, timeout, ...)
   local me <const>, start <const> = running(), core.now()
   session = innermost(session, me)
-  check_usable(session, "rows")
+  check_enter(session, "rows")
   local rows <const> = setmetatable({ session = session, loop = false, cursor = false }, rows_meta)
   local loop <const> = { owner = me, permit = false, open = { [rows] = true } }
   local guard <close> = setmetatable({ rows = rows }, guard_meta) -- luacheck: ignore 211
@@ -363,7 +371,7 @@ function Session:prepare(sql)
   check_sql(self, "prepare", sql)
   local me <const> = running()
   local session <const> = innermost(self, me)
-  check_usable(session, "prepare")
+  check_enter(session, "prepare")
   local permit <close> = acquire(session, me, "prepare") -- luacheck: ignore 211
   local statement <const> = setmetatable({ session = session }, statement_meta)
   statement.handle = session.driver.prepare(session.raw, nil, sql)
@@ -400,6 +408,7 @@ end
 
 local function commit(tx)
   close_loops(tx)
+  tx.ending = true
   tx.lock:drain()
   core.checkpoint() -- a cancel that has come rolls back; from here on the outcome will be known
   check_usable(tx, "transaction")
@@ -428,7 +437,7 @@ local function transaction(self, options, fn, ...)
   self.driver.check(op, options)
   local me <const> = running()
   local session <const> = innermost(self, me)
-  check_usable(session, "transaction")
+  check_enter(session, "transaction")
   if session.depth > 0 and next(options) ~= nil then
     core.misuse(op, "a transaction inside another one (a savepoint) takes no options")
   end
@@ -487,7 +496,8 @@ local session_meta <const> = {
 function new_session(parent)
   local tx <const> = setmetatable({
     driver = parent.driver, raw = parent.raw, root = parent.root, parent = parent, depth = parent.depth + 1,
-    owner = running(), child = false, loop = false, ended = false, begun = false, name = parent.root.name,
+    owner = running(), child = false, loop = false, ended = false, ending = false, begun = false,
+    name = parent.root.name,
     lock = core.semaphore { permits = 1, name = parent.driver.name .. " transaction" },
   }, session_meta)
   parent.child = tx
@@ -501,7 +511,8 @@ end
 ---@return weir.database.Session
 function database.connection(driver, raw, name)
   local db = {
-    driver = driver, raw = raw, depth = 0, child = false, loop = false, ended = false, name = name or false,
+    driver = driver, raw = raw, depth = 0, child = false, loop = false, ended = false, ending = false,
+    name = name or false,
     lock = core.semaphore { permits = 1, name = name and driver.name .. " " .. name or driver.name },
   }
   db.root = db

@@ -121,9 +121,12 @@ describe("weir.postgres.pool chaos #real", function()
       local kinds <const> = {}
       for kind, count in pairs(load.kinds) do kinds[#kinds + 1] = ("%s %d"):format(kind, count) end
       table.sort(kinds)
-      io.stderr:write(("chaos: %s: %d asked = %d answered + %d failed (%s); %d kept, %d more of which nothing was heard; "
-        .. "longest %.2f s; %d made, %d destroyed\n"):format(name, load.asked, load.answered, load.failed, table.concat(kinds, ", "),
-        n - unsure, unsure, load.longest, pool:stats().created, pool:stats().destroyed))
+      local made <const> = pool:stats()
+      io.stderr:write(
+        ("chaos: %s: %d asked = %d answered + %d failed (%s); "):format(name, load.asked, load.answered, load.failed,
+          table.concat(kinds, ", ")),
+        ("%d kept, %d more of which nothing was heard; longest %.2f s; "):format(n - unsure, unsure, load.longest),
+        ("%d made, %d destroyed\n"):format(made.created, made.destroyed))
       pool:drain()
       client.closed(before)
       return load

@@ -183,4 +183,22 @@ describe("weir.postgres transaction #real", function()
       end
     end
   end))
+
+  it("serves who waits for it when its function returns, and tells who comes later", with(function(db)
+    local second, late
+    assert.equal("done", db:transaction(function(tx)
+      weir.spawn(tx.value, tx, "select pg_sleep(0.02)")
+      second = weir.spawn(tx.value, tx, "select 2")
+      late = weir.spawn(function()
+        weir.sleep(0.005)
+        return pcall(tx.value, tx, "select 3")
+      end)
+      weir.checkpoint()
+      return "done"
+    end))
+    assert.equal(2, second:await())
+    local ok, err = late:await()
+    assert.same({ false, "closed" }, { ok, weir.kind(err) })
+    assert.equal("postgres:value: the transaction ends: its function has returned", tostring(err))
+  end))
 end)
