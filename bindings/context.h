@@ -134,26 +134,26 @@ struct lcontext {
 
 /* Where a task's coroutine stands; ltask.c. */
 typedef struct ltask {
-    weir_task task; /* first */
-    lcontext *ctx;  /* valid until it ended */
-    lua_State *co;  /* NULL before its first turn and after its end */
+    weir_task task;  /* first */
+    lcontext *ctx;   /* valid until it ended */
+    lua_State *co;   /* NULL before its first turn and after its end */
+    lua_KFunction k; /* of the wait it is parked in */
+    lua_KContext kctx;
+    int top;             /* of its stack then */
+    unsigned parked : 1; /* it yielded through park() */
+    unsigned is_main : 1, has_extra : 1, raw_yield : 1, buried : 1;
+    unsigned again : 1;   /* the next error that its handler sees is one raised before */
+    unsigned outcome : 3; /* weir_task_state its body decided on, before it has ended */
+    unsigned work : 4;    /* lwork_kind */
+    unsigned keeps : 4;   /* the user value that holds the userdata it works for; 0: none */
+    int thread;           /* index of co */
+    int slot;             /* in ctx->tasks; 0 once it ended */
+    int line;             /* where it was spawned; -1 unknown */
+    int n_values;         /* arguments, then results, in user value 1 */
     union {
         weir_permit *permit; /* `work` is LWORK_NONE: the limit's slot of a job, or NULL */
         void *object;        /* what it works for */
     };
-    int thread;      /* index of co */
-    int slot;        /* in ctx->tasks; 0 once it ended */
-    int line;        /* where it was spawned; -1 unknown */
-    int n_values;    /* arguments, then results, in user value 1 */
-    lua_KFunction k; /* of the wait it is parked in */
-    lua_KContext kctx;
-    int top;        /* of its stack then */
-    uint8_t parked; /* it yielded through park() */
-    uint8_t is_main, has_extra, raw_yield, buried;
-    uint8_t again;   /* the next error that its handler sees is one raised before */
-    uint8_t outcome; /* weir_task_state its body decided on, before it has ended */
-    uint8_t work;    /* lwork_kind */
-    uint8_t keeps;   /* the user value that holds the userdata it works for; 0: none */
 } ltask;
 
 /* A task that the library spawned for what many wait for, in no scope of theirs: what it works for

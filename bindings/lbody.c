@@ -78,7 +78,7 @@ static void conclude(lua_State *L, ltask *t, weir_task_state state, int first)
     }
     store_values(L, t, first);
     lscope_drop_reason(L, &t->task.scope);
-    t->outcome = (uint8_t)state;
+    t->outcome = (unsigned)state;
 }
 
 /* What the continuation needs to know of the body, in its KContext. */
@@ -444,7 +444,7 @@ int ltask_spawn(lua_State *L, lcontext *ctx, int nargs, weir_scope *parent, uint
     if (keeps != 0) {
         lua_pushvalue(L, keeps);
         lua_setiuservalue(L, -2, n_user);
-        t->keeps = (uint8_t)n_user;
+        t->keeps = (unsigned)n_user;
     }
     t->line = -1;
     int level = ctx->for_caller ? level_of_caller(L) : 1;

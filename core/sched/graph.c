@@ -51,9 +51,7 @@ static int walk(weir_graph *g, weir_task *t)
 
 int weir_graph_can_act(weir_graph *g, weir_task *t)
 {
-    const weir_waiter *w = &t->wait;
-    int alarm = weir_timer_is_set(&w->timer) && !(w->flags & WEIR_WAITER_DEFAULT);
-    if (w->status != WEIR_PENDING || alarm || w->ops->can_wake == NULL || t->mark == g->acts)
+    if (weir_graph_is_free(t) || t->mark == g->acts)
         return 1;
     if (g->walked != 0)
         return walk(g, t);

@@ -58,6 +58,18 @@ static weir_waiter *next_ready(weir_runtime *rt)
     return weir_container(k, weir_waiter, link);
 }
 
+static void run_task(weir_runtime *rt, weir_task *t)
+{
+    t->budget = WEIR_TASK_BUDGET;
+    if (t->wait.status != WEIR_CANCELED || t->started) {
+        t->started = 1;
+        t->state = WEIR_TASK_RUNNING;
+    }
+    rt->current = t;
+    t->wait.resume(rt, t); /* `t` may be gone afterwards */
+    rt->current = NULL;
+}
+
 uint32_t weir_turn(weir_runtime *rt)
 {
     weir_link *k;
@@ -68,8 +80,10 @@ uint32_t weir_turn(weir_runtime *rt)
     for (unsigned i = 0; i < WEIR_TURN_BUDGET && rt->n.ready > 0; i++) {
         weir_waiter *w = next_ready(rt);
         rt->n.runs++;
-        w->run(rt, w); /* a task makes itself the current one */
-        rt->current = NULL;
+        if (w->flags & WEIR_WAITER_TASK)
+            run_task(rt, weir_waiter_task(w));
+        else
+            w->run(rt, w);
     }
     if (rt->n.ready == 0 && (k = weir_list_pop(&rt->quiet)) != NULL) { /* one: it may set another */
         weir_quiet *q = weir_container(k, weir_quiet, link);

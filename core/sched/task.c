@@ -7,18 +7,6 @@
  */
 #include "internal.h"
 
-static void run(weir_runtime *rt, weir_waiter *w)
-{
-    weir_task *t = weir_container(w, weir_task, wait);
-    t->budget = WEIR_TASK_BUDGET;
-    if (w->status != WEIR_CANCELED || t->started) {
-        t->started = 1;
-        t->state = WEIR_TASK_RUNNING;
-    }
-    rt->current = t;
-    t->resume(rt, t); /* `t` may be gone afterwards; nothing follows, so that it costs no frame */
-}
-
 static void nothing(weir_runtime *rt, weir_waiter *w)
 {
     (void)rt;
@@ -35,10 +23,10 @@ int weir_task_prepare(weir_runtime *rt, weir_task *t, weir_scope *parent, weir_r
     if ((parent->flags & WEIR_SCOPE_CANCELLED) && !(flags & WEIR_SCOPE_SHIELD))
         return WEIR_ECANCELED;
     weir_scope_open(rt, &t->scope, parent, t, WEIR_SCOPE_TASK | flags);
-    weir_waiter_init(&t->wait, run);
+    weir_waiter_init(&t->wait, NULL);
+    t->wait.resume = resume;
     t->wait.flags = WEIR_WAITER_TASK;
     weir_list_init(&t->held);
-    t->resume = resume;
     t->id = ++rt->last_id;
     t->mark = 0;
     t->budget = WEIR_TASK_BUDGET;

@@ -83,6 +83,7 @@ static void grant(weir_semaphore *s, weir_permit *p)
 {
     weir_waiter *w = p->waiter;
     weir__queue_remove(s, p);
+    weir_link_init(&p->hold.link); /* what the queue kept there is over */
     hold(s, p);
     weir_waiter_settle(s->rt, w, WEIR_GRANTED);
 }
@@ -244,6 +245,8 @@ static void check_head(weir_semaphore *s)
 {
     weir_permit *p;
     weir_graph g;
+    if (s->waiting == 0 || weir__semaphore_flows(s))
+        return;
     while ((p = weir__queue_head(s)) != NULL) {
         weir_task *t = weir_waiter_task(p->waiter);
         if (t == NULL || !weir_graph_is_stuck(s->rt, t, &g))

@@ -26,6 +26,7 @@ weir_arrival weir__queue_arrival(const weir_semaphore *s, int32_t priority);
 weir_permit *weir__queue_passer(weir_semaphore *s);
 
 /* The reports of semaphore_watch.c to the deadlock search. */
+int weir__semaphore_flows(const weir_semaphore *s);
 int weir__acquire_can_wake(weir_graph *g, weir_waiter *w);
 int weir__idle_can_wake(weir_graph *g, weir_waiter *w);
 int weir__resized_can_wake(weir_graph *g, weir_waiter *w);

@@ -297,7 +297,7 @@ static crowd *crowd_new(unsigned n)
 static weir_waiter *free_wait(crowd *c, unsigned i)
 {
     weir_waiter_abandon(c->rt, &c->t[i].wait);
-    c->t[i].resume = last_body;
+    c->t[i].wait.resume = last_body;
     return &c->t[i].wait;
 }
 
@@ -333,7 +333,7 @@ static void a_default_timeout_counts_for_nobody(void **state)
         CHECK_INT(weir_graph_is_stuck(c->rt, &c->t[0], &g), is_default);
         CHECK_INT(weir_graph_is_stuck(c->rt, &c->t[1], &g), is_default);
         CHECK(!is_default || (g.n_cycle == 1 && g.cycle[0] == &c->t[0]));
-        c->t[0].resume = idle_body; /* it goes on, to a wait of another kind */
+        c->t[0].wait.resume = idle_body; /* it goes on, to a wait of another kind */
         weir_simulator_advance(c->sim, 5);
         weir_turn(c->rt);
         CHECK_INT(s.stats.timeouts, 1);

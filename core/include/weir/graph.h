@@ -29,6 +29,14 @@ struct weir_graph {
 /* 1 if nobody can wake the pending wait of `t`; `g` then holds the cycle. */
 int weir_graph_is_stuck(weir_runtime *rt, weir_task *t, weir_graph *g);
 
+/* Does `t` need nobody to go on: it runs, is ready, or a timer or I/O will wake it? */
+static inline int weir_graph_is_free(const weir_task *t)
+{
+    const weir_waiter *w = &t->wait;
+    return w->status != WEIR_PENDING || w->ops->can_wake == NULL ||
+           (weir_timer_is_set(&w->timer) && !(w->flags & WEIR_WAITER_DEFAULT));
+}
+
 /* For weir_wait_ops.can_wake: can `t` still act (run, or be woken)? */
 int weir_graph_can_act(weir_graph *g, weir_task *t);
 

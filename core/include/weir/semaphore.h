@@ -18,7 +18,14 @@ typedef struct weir_permit weir_permit;
 
 /* A request, then the grant. Made by try/acquire, ended by release; owned by the runtime. */
 struct weir_permit {
-    weir_hold hold; /* first; in its holder's list while held */
+    union {                   /* first */
+        weir_hold hold;       /* in its holder's list while held */
+        struct {              /* in place of the link of that list while queued: */
+            uint64_t rank_at; /* ns: its priority counts from here on; by priority */
+            int32_t priority; /* by priority */
+            uint32_t passed;  /* how often it was passed as head */
+        };
+    };
     union {
         weir_link link;      /* in the semaphore's holders while held */
         weir_heap_node node; /* in its ranks while queued by priority */
@@ -26,11 +33,8 @@ struct weir_permit {
     weir_semaphore *of;
     weir_waiter *waiter; /* while queued, else NULL */
     uint64_t since;      /* ns: queued since, then held since */
-    uint64_t rank_at;    /* ns: its priority counts from here on; while queued by priority */
     uint32_t n;          /* weight */
     uint32_t generation; /* a handle compares it: bumped when the permit ends */
-    int32_t priority;    /* while queued by priority */
-    uint32_t passed;     /* how often it was passed as head; while queued */
 };
 
 typedef enum weir_order {

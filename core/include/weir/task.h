@@ -2,7 +2,7 @@
  *
  * The core does not know what a body is: `resume` is called when the task's turn comes and
  * returns when the body waits again or has ended. A language binding embeds the struct and
- * keeps its coroutine beside it. `wait.run` is the core's own: do not replace it.
+ * keeps its coroutine beside it.
  *
  *   PENDING -> RUNNING <-> WAITING -> DONE | FAILED | CANCELLED
  *
@@ -35,21 +35,20 @@ struct weir_hold {
     const weir_hold_ops *ops;
 };
 
-/* Run the body until it waits or ends. `task->wait.status` says how the last wait ended
- * (CANCELED on a first turn: it must end as cancelled without running). */
-typedef void (*weir_resume_fn)(weir_runtime *rt, weir_task *task);
+/* weir_resume_fn: run the body until it waits or ends. `task->wait.status` says how the last wait
+ * ended (CANCELED on a first turn: it must end as cancelled without running). */
 
+/* What a hand-over from task to task touches stands together, from `wait.link` on. */
 struct weir_task {
     weir_scope scope;    /* what it spawns; first, so that a scope with TASK set is a task */
+    uint64_t id;         /* 1, 2, 3 ... in spawn order; the name a report gives it */
     weir_waiter wait;    /* the one thing it waits for */
     weir_scope *current; /* innermost scope its body stands in */
     weir_list held;      /* weir_hold, newest last */
-    weir_resume_fn resume;
-    uint64_t id;     /* 1, 2, 3 ... in spawn order; the name a report gives it */
-    uint64_t mark;   /* the deadlock search's visit stamp */
-    uint16_t budget; /* operations left that need not switch */
-    uint8_t state;   /* weir_task_state */
-    uint8_t started; /* its body has run */
+    uint64_t mark;       /* the deadlock search's visit stamp */
+    uint16_t budget;     /* operations left that need not switch */
+    uint8_t state;       /* weir_task_state */
+    uint8_t started;     /* its body has run */
 };
 
 /* Operations that need not wait before one of them becomes a checkpoint. */
@@ -57,8 +56,9 @@ struct weir_task {
 
 /* Prepare `t` (caller's memory, stays put until it ended) as a child of `parent` and put it
  * in the ready queue. WEIR_ECLOSED if `parent` ended, WEIR_ECANCELED if it is cancelled; then
- * nothing happened. `flags`: WEIR_SCOPE_DAEMON, and WEIR_SCOPE_SHIELD for one that works for others:
- * a cancel from above does not reach it, for those it works for may be cleaning up; its own does. */
+ * nothing happened. `flags`: WEIR_SCOPE_DAEMON, and WEIR_SCOPE_SHIELD for one that works for
+ * others: a cancel from above does not reach it, for those it works for may be cleaning up; its own
+ * does. */
 int weir_task_spawn(weir_runtime *rt, weir_task *t, weir_scope *parent, weir_resume_fn resume,
                     uint32_t flags);
 

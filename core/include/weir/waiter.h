@@ -54,16 +54,21 @@ typedef struct weir_wait_ops {
 
 /* Called when the waiter's turn comes; `w->status` says how the wait ended. */
 typedef void (*weir_run_fn)(weir_runtime *rt, weir_waiter *w);
+/* The same for a task's waiter: run the body on, see weir/task.h. */
+typedef void (*weir_resume_fn)(weir_runtime *rt, weir_task *task);
 
 struct weir_waiter {
-    weir_link link;           /* see the head of this file */
-    weir_timer timer;         /* its own timeout, or the alarm a sleep waits for */
+    weir_timer timer; /* its own timeout, or the alarm a sleep waits for */
+    weir_link link;   /* see the head of this file */
+    union {
+        weir_run_fn run;
+        weir_resume_fn resume; /* flags has WEIR_WAITER_TASK */
+    };
     const weir_wait_ops *ops; /* kind of wait; NULL while IDLE */
     void *object;             /* what it waits on; meaning is the primitive's */
-    weir_run_fn run;
-    uint32_t generation; /* bumped by every begin and enqueue: stale wakers compare it */
-    uint8_t status;      /* weir_status */
-    uint8_t flags;       /* WEIR_WAITER_* */
+    uint32_t generation;      /* bumped by every begin and enqueue: stale wakers compare it */
+    uint8_t status;           /* weir_status */
+    uint8_t flags;            /* WEIR_WAITER_* */
 };
 
 enum {
