@@ -227,6 +227,7 @@ int luaopen_weir_postgres_libpq(lua_State *L);
 LUAMOD_API int luaopen_weir_postgres_libpq(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"connect", weir__pg_connect},
+                                         {"keywords", weir__pg_keywords},
                                          {"close", connection_close},
                                          {"is_open", is_open},
                                          {"raise", raise_fault},

@@ -198,6 +198,7 @@ weir_pg_house *weir__pg_house(lua_State *L, const weir_lua_api *api, weir_runtim
 
 /* --- pg_connect.c, pg_hosts.c ---------------------------------------------------------------- */
 int weir__pg_connect(lua_State *L);
+int weir__pg_keywords(lua_State *L);
 /* An event on the socket of an attempt. */
 void weir__pg_dial_on(weir_pg *c);
 /* Events to watch for it. */

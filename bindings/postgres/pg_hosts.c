@@ -233,3 +233,26 @@ unsigned weir__pg_find_current(weir_pg *c, unsigned from)
             return number;
     return from;
 }
+
+static int push_keywords(lua_State *L)
+{
+    lua_newtable(L);
+    for (const PQconninfoOption *o = lua_touserdata(L, 1); o->keyword != NULL; o++) {
+        lua_pushboolean(L, 1);
+        lua_setfield(L, -2, o->keyword);
+    }
+    return 1;
+}
+
+/* keywords() -> the set of libpq's options */
+int weir__pg_keywords(lua_State *L)
+{
+    PQconninfoOption *all = PQconndefaults();
+    if (all == NULL)
+        return luaL_error(L, "not enough memory");
+    lua_pushcfunction(L, push_keywords);
+    lua_pushlightuserdata(L, all);
+    int rc = lua_pcall(L, 1, 1, 0);
+    PQconninfoFree(all);
+    return rc == LUA_OK ? 1 : lua_error(L);
+}

@@ -208,6 +208,8 @@ describe("weir.postgres.pool #real", function()
   it("names what is wrong with its options", client.real(function()
     assert.truthy(tostring(helper.error("misuse", postgres.pool, 5)):find("postgres.pool", 1, true))
     helper.error("misuse", postgres.pool, { url = "postgres://", max = 0 })
+    local err = helper.error("misuse", postgres.pool, { url = "postgres://", maxx = 3 }) -- not by the first query
+    assert.equal("postgres.pool: unknown option 'maxx'", tostring(err))
     helper.error("misuse", postgres.pool, { url = "postgres://", discard = 1 })
     helper.error("misuse", postgres.pool, { url = "postgres://", port = {} })
     helper.error("misuse", postgres.pool, { url = "postgres://", dbname = "x" })

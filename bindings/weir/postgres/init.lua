@@ -152,13 +152,18 @@ local ours <const> = {
 -- libpq's defaults that are not ours. A silent peer is given up after half a minute; weir's text is UTF-8.
 local defaults <const> = { client_encoding = "UTF8", fallback_application_name = "weir", tcp_user_timeout = "30000" }
 
+local keywords -- libpq's, found when first needed
+
 local function check_options(op, options)
+  keywords = keywords or libpq.keywords()
   for key, value in pairs(options) do
     local kind <const> = type(value)
     if type(key) ~= "string" then
       core.misuse(op, "options must have names, got one that is a %s", type(key))
     elseif ours[key] then
       if kind ~= ours[key] then core.expected(op, key, "a " .. ours[key], value) end
+    elseif not keywords[key] then
+      core.misuse(op, "unknown option '%s'", key)
     elseif kind ~= "string" and kind ~= "boolean" and math.type(value) ~= "integer" then
       core.expected(op, key, "a string, an integer or a boolean", value)
     end
