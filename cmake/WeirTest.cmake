@@ -56,10 +56,12 @@ function(weir_c_test unit source)
 endfunction()
 
 # weir_lua_test(unit spec): inside the binary, and under plain lua5.4 with weir as a module. The stress build differs
-# in the core alone, which is the same in both.
+# in the core alone, which is the same in both; what takes long is watched by the sanitizers in the binary alone.
+set(WEIR_LONG cache_model coroutine docs limit_submit postgres_chaos postgres_failure postgres_stream queueing
+              sqlite_end webhooks)
 function(weir_lua_test unit spec)
   weir_test(weir ${unit} $<TARGET_FILE:weir_host> spec/support/run_busted.lua ${spec})
-  if(NOT WEIR_STRESS)
+  if(NOT WEIR_STRESS AND NOT (WEIR_SANITIZE AND unit IN_LIST WEIR_LONG))
     weir_test(lua ${unit} lua5.4 spec/support/run_busted.lua ${spec})
   endif()
 endfunction()
