@@ -136,7 +136,9 @@ describe("weir.postgres.pool chaos #real", function()
   it("restarted as by a crash", chaos("restart", { min = 4, max = 8 }, function(pool, server, load)
     load.more(200)
     for _ = 1, 2 do
-      server:restart("immediate")
+      local failed <const> = load.failed
+      server:begin_restart("immediate")
+      client.eventually(function() return load.failed > failed end)
       load.more(200)
     end
     assert.is_true(load.failed > 0 and pool.total <= 8)

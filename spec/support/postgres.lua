@@ -88,6 +88,12 @@ function server:restart(mode)
   if not ok then error("no restart: " .. output .. self:log(), 2) end
 end
 
+--- The same without waiting for it: the caller's tasks go on meanwhile.
+function server:begin_restart(mode)
+  must("(" .. as_user(("%spg_ctl -D %s/data -l %s/log -w -t 60 restart -m %s"):format(BIN, self.dir, self.dir, mode))
+    .. ") >/dev/null 2>&1 &")
+end
+
 --- The id of its first process.
 function server:postmaster()
   local file <close> = assert(io.open(self.dir .. "/data/postmaster.pid"))
