@@ -1,11 +1,13 @@
 # Makefile - the short way into the CMake build; `make help` lists it.
 #
 # `run`, `test`, `check` and `bench` do the whole set-up: install what is missing (tools/setup.sh),
-# configure, build, go. Presets of CMake: release in build/, dev, asan, stress, clang in build-NAME/.
+# configure, build, go. Presets of CMake: release in build/, dev, asan, stress, clang, fuzz in build-NAME/.
 
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 PREFIX ?= /usr/local
 ARGS ?=
+FUZZ ?= batch cache options pool rate semaphore
+FUZZ_SECONDS ?= 60
 # The order of tests and everything random in them; printed, and WEIR_SEED=n repeats a run.
 WEIR_SEED ?= $(shell date +%s)
 export WEIR_SEED
@@ -16,13 +18,16 @@ C_FILES = find . -type d \( -name 'build*' -o -name node_modules -o -name .git \
 
 .DEFAULT_GOAL := release
 .NOTPARALLEL:
-.PHONY: release programs dev asan stress clang run test check format bench docs install clean help
+.PHONY: release programs dev asan stress clang fuzzers run test check fuzz format bench docs install clean help
 
 release: build/configured ## build/weir and build/lua/weir: what is shipped (this is plain `make`)
 	@cmake --build build --parallel $(JOBS)
 
 dev asan stress clang: %: build-%/configured ## the same in build-NAME/, for debugger, sanitizers ...
 	@cmake --build build-$@ --parallel $(JOBS)
+
+fuzzers: build-fuzz/configured ## what `make fuzz` runs, in build-fuzz/
+	@cmake --build build-fuzz --target weir_fuzz --parallel $(JOBS)
 
 configure = @command -v cmake >/dev/null || { echo 'weir: cmake is missing; run tools/setup.sh run'; exit 1; }; \
             cmake --preset $(1) && touch $@
@@ -41,11 +46,11 @@ run: ## fetch many URLs: make run ARGS="urls.txt --limit 100"
 	@$(MAKE) programs
 	@build/weir scripts/fanout.lua $(ARGS)
 
-test: ## everything: release, asan and stress builds under one ctest; clang's warnings
+test: ## everything: release, asan and stress builds under one ctest, fuzzers for seconds; clang's warnings
 	@sh tools/setup.sh test
-	@$(MAKE) release asan stress clang
+	@$(MAKE) release asan stress clang fuzzers
 	@mkdir -p build/all
-	@echo 'subdirs("../../build" "../../build-asan" "../../build-stress")' >build/all/CTestTestfile.cmake
+	@echo 'subdirs("../../build" "../../build-asan" "../../build-stress" "../../build-fuzz")' >build/all/CTestTestfile.cmake
 	@$(CTEST) --test-dir build/all
 
 check: ## the fast half: format, luacheck, tests of the release build
@@ -54,6 +59,13 @@ check: ## the fast half: format, luacheck, tests of the release build
 	@luacheck -q .
 	@$(MAKE) release
 	@$(CTEST) --test-dir build
+
+fuzz: ## let clang's libFuzzer choose the operations: FUZZ="semaphore pool" (all), FUZZ_SECONDS (60) each
+	@sh tools/setup.sh test
+	@$(MAKE) fuzzers
+	@for unit in $(FUZZ); do \
+	    FUZZ_SECONDS=$(FUZZ_SECONDS) build-fuzz/env sh spec/fuzz/run.sh $$unit || exit; \
+	done
 
 format: ## lay out the C files as .clang-format says
 	@$(C_FILES) | xargs clang-format -i
@@ -71,7 +83,7 @@ install: release ## into PREFIX (/usr/local) below DESTDIR
 	@cmake --install build --prefix $(PREFIX) --strip
 
 clean: ## forget all builds
-	@rm -rf build build-dev build-asan build-stress build-clang
+	@rm -rf build build-dev build-asan build-stress build-clang build-fuzz
 
 help: ## this list
 	@sed -n 's/^\([a-z ]*\):.*## /\1\t/p' Makefile | awk -F'\t' '{printf "  %-24s %s\n", $$1, $$2}'

@@ -43,6 +43,24 @@ if(WEIR_SANITIZE)
   endif()
 endif()
 
+# libFuzzer brings main, so that only its targets link with `fuzzer`; all the rest tells it where it has been.
+# An undefined conversion of a number is no part of `undefined`.
+if(WEIR_FUZZ)
+  include(CheckCSourceCompiles)
+  if(NOT WEIR_FUZZER) # it may have come since
+    unset(WEIR_FUZZER CACHE)
+  endif()
+  set(watched address,undefined,float-cast-overflow)
+  set(CMAKE_REQUIRED_FLAGS -fsanitize=fuzzer,${watched})
+  check_c_source_compiles("
+    int LLVMFuzzerTestOneInput(const unsigned char *bytes, unsigned long n);
+    int LLVMFuzzerTestOneInput(const unsigned char *bytes, unsigned long n) { return n > 0 && *bytes == 1 ? -1 : 0; }"
+    WEIR_FUZZER)
+  unset(CMAKE_REQUIRED_FLAGS)
+  set(WEIR_SANITIZE_FLAGS -fsanitize=fuzzer-no-link,${watched} -fno-sanitize-recover=all
+                          -fno-omit-frame-pointer)
+endif()
+
 function(weir_compile target)
   target_compile_options(${target} PRIVATE ${WEIR_FLAGS} ${WEIR_SANITIZE_FLAGS})
   if(WEIR_STRESS)

@@ -1,7 +1,7 @@
 # WeirTest.cmake - how a test becomes a ctest test.
 #
 # Names are kind.group.unit (asan.c.timer), so that one ctest can run several builds; groups are c, weir (specs in the
-# binary), lua (the same under plain lua5.4), host, examples and style. Every command goes
+# binary), lua (the same under plain lua5.4), host, examples, style and fuzz. Every command goes
 # through build/env, which sets paths and seed; the seed of a run is printed by each test that uses one and
 # WEIR_SEED=n repeats it. Tests run in the source folder, in any order, beside each other.
 
@@ -9,6 +9,8 @@ if(WEIR_SANITIZE)
   set(WEIR_KIND asan)
 elseif(WEIR_STRESS)
   set(WEIR_KIND stress)
+elseif(WEIR_FUZZ)
+  set(WEIR_KIND clang)
 elseif(CMAKE_BUILD_TYPE STREQUAL Debug)
   set(WEIR_KIND dev)
 else()
@@ -33,6 +35,9 @@ if(WEIR_SANITIZE)
     "export ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1\n"
     "export UBSAN_OPTIONS=print_stacktrace=1\n"
     "export WEIR_TEST_FACTOR=\"\${WEIR_TEST_FACTOR:-15}\"")
+endif()
+if(WEIR_FUZZ)
+  set(WEIR_TEST_ENVIRONMENT "export UBSAN_OPTIONS=print_stacktrace=1")
 endif()
 configure_file(${PROJECT_SOURCE_DIR}/cmake/env.sh.in ${PROJECT_BINARY_DIR}/env @ONLY
                FILE_PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE)

@@ -3,7 +3,7 @@
 #
 # The one list of packages. A line is: groups, Debian package, probe, what it is for. It is there if dpkg
 # says so or the probe finds it by another way (cmd: a command, pc: a pkg-config module, lua: a module of
-# lua5.4). `test` and `bench` need what `run` needs too. With nothing missing no network, no root and no package manager is touched.
+# lua5.4, clang: a run-time library of clang). `test` and `bench` need what `run` needs too. With nothing missing no network, no root and no package manager is touched.
 # NO_INSTALL=1 only says what is missing. Systems without apt get the list; install by hand, run again.
 set -eu
 
@@ -29,6 +29,7 @@ test   lua-luv               lua:luv             luv
 test   lua-check             cmd:luacheck        luacheck
 test   libcmocka-dev         pc:cmocka           cmocka
 test   clang                 cmd:clang           the other compiler
+test   libclang-rt-dev       clang:fuzzer        what clang links for fuzzers
 test   clang-format          cmd:clang-format    clang-format
 test   binutils              cmd:nm              nm, objdump
 test   luarocks              cmd:luarocks        LuaRocks
@@ -70,6 +71,7 @@ found() { # probe
         done
         return 1
         ;;
+    clang:*) ls "$(clang -print-runtime-dir 2>/dev/null)/libclang_rt.${1#clang:}"* >/dev/null 2>&1 ;;
     lua:*) lua5.4 -e "require '${1#lua:}'" >/dev/null 2>&1 ;;
     esac
 }

@@ -7,6 +7,7 @@
  * the groups out that may be.
  */
 #include "batch_model.h"
+#include "sequences.h"
 
 #define OPS 50
 
@@ -353,7 +354,7 @@ static void compare(bed *b)
  */
 
 typedef struct plan {
-    uint64_t seed, ops;
+    uint64_t seed;
     weir_batch_options options;
 } plan;
 
@@ -408,7 +409,7 @@ static int run_sequence(const void *ops, size_t n, void *ctx)
     }
     if (b.line == 0)
         bed_fini(&b);
-    pl->ops += b.ops;
+    check_figure("ops", b.ops);
     if (b.line == 0) {
         weir_runtime_free(b.rt);
         EXPECT(&b, weir_simulator_bytes(b.sim) == 0);
@@ -429,48 +430,58 @@ static const char *op_name(const op *o)
                        : "add";
 }
 
-static void random_sequences_match_the_model(void **state)
+static void draw(void *ctx, check_random *r)
 {
     static const uint64_t delays[] = {0, 5, 12, WEIR_FOREVER};
-    check_random r = {check_seed(250)};
-    uint32_t sequences = check_scaled(40000);
-    plan pl = {0};
-    op ops[OPS];
-    (void)state;
-    for (uint32_t s = 0; s < sequences; s++) {
-        pl.seed = check_random_next(&r);
-        pl.options = (weir_batch_options){
-            .max = 1 + check_below(&r, GROUP_MAX),
-            .max_flying = check_below(&r, 3) == 0 ? UINT32_MAX : 1 + check_below(&r, 2),
-            .max_waiting = check_below(&r, 3) == 0 ? 1 + check_below(&r, 5) : UINT32_MAX,
-            .delay = delays[check_below(&r, 4)],
-            .quiet = check_below(&r, 3) == 0,
-        };
-        for (size_t i = 0; i < OPS; i++) {
-            ops[i].what = check_below(&r, 32);
-            ops[i].which = check_below(&r, 64);
-            ops[i].t = check_below(&r, 1000);
-        }
-        if (run_sequence(ops, OPS, &pl) == 0)
-            continue;
-        size_t n = check_shrink(ops, OPS, sizeof ops[0], run_sequence, &pl);
-        print_error("max %u flying %u waiting %u delay %lld quiet %d\n", pl.options.max,
-                    pl.options.max_flying, pl.options.max_waiting, (long long)pl.options.delay,
-                    pl.options.quiet);
-        for (size_t i = 0; i < n; i++)
-            print_error("  %s which %u t %u%s\n", op_name(&ops[i]), ops[i].which, ops[i].t,
-                        ops[i].t % 11 == 0 ? " (no memory)" : "");
-        check_fail(__FILE__, run_sequence(ops, n, &pl), "sequence %u, seed %llu", s,
-                   (unsigned long long)pl.seed);
-    }
-    check_figure("sequences", sequences);
-    check_figure("ops", pl.ops);
+    plan *pl = ctx;
+    pl->seed = check_random_next(r);
+    pl->options = (weir_batch_options){
+        .max = 1 + check_below(r, GROUP_MAX),
+        .max_flying = check_below(r, 3) == 0 ? UINT32_MAX : 1 + check_below(r, 2),
+        .max_waiting = check_below(r, 3) == 0 ? 1 + check_below(r, 5) : UINT32_MAX,
+        .delay = delays[check_below(r, 4)],
+        .quiet = check_below(r, 3) == 0,
+    };
 }
 
-int main(void)
+static void draw_op(const void *ctx, check_random *r, void *out)
 {
-    const struct CMUnitTest batch_model[] = {
-        cmocka_unit_test(random_sequences_match_the_model),
-    };
-    return CHECK_MAIN(batch_model);
+    op *o = out;
+    (void)ctx;
+    o->what = check_below(r, 32);
+    o->which = check_below(r, 64);
+    o->t = check_below(r, 1000);
 }
+
+static void print_plan(const void *ctx)
+{
+    const plan *pl = ctx;
+    const weir_batch_options *o = &pl->options;
+    print_error("max %u flying %u waiting %u delay %lld quiet %d, seed %llu\n", o->max,
+                o->max_flying, o->max_waiting, (long long)o->delay, o->quiet,
+                (unsigned long long)pl->seed);
+}
+
+static void print_op(const void *one)
+{
+    const op *o = one;
+    print_error("  %s which %u t %u%s\n", op_name(o), o->which, o->t,
+                o->t % 11 == 0 ? " (no memory)" : "");
+}
+
+static const check_model batch_model = {
+    .name = "batch_model",
+    .file = __FILE__,
+    .stream = 250,
+    .sequences = 40000,
+    .ops = OPS,
+    .op_size = sizeof(op),
+    .plan_size = sizeof(plan),
+    .draw = draw,
+    .draw_op = draw_op,
+    .run = run_sequence,
+    .print = print_plan,
+    .print_op = print_op,
+};
+
+CHECK_MODEL_MAIN(batch_model)

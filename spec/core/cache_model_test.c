@@ -6,6 +6,7 @@
  * older than an invalidation, nothing staler than allowed, never more than the bounds.
  */
 #include "cache_model.h"
+#include "sequences.h"
 #include "sync/cache.h"
 
 #define OPS 60
@@ -18,8 +19,7 @@ typedef struct seat {
 /* Of each value: where it comes from. */
 typedef struct origin {
     int key;
-    uint64_t begun, stored,
-        keeps; /* op at which its load began or it was set; ns; ns it may be had */
+    uint64_t begun, stored, keeps; /* op: load begun, or set; ns; ns it is had */
 } origin;
 
 typedef struct bed {
@@ -53,8 +53,7 @@ static const char *const keys[KEYS] = {
     "a", "b", "key number two", "k3", "a key that is long enough for another size of memory", ""};
 static const char *const tags[TAGS] = {"t", "tag one", "", "another tag, of some length, say", "4"};
 
-/* --- hooks -------------------------------------------------------------------------------------
- */
+/* --- hooks --------------------------------------------------------------------------- */
 
 static void on_drop(weir_cache *c, intptr_t value)
 {
@@ -95,8 +94,7 @@ static void on_turn(weir_runtime *rt, weir_waiter *w)
     w->status = WEIR_IDLE;
 }
 
-/* --- values and laws ----------------------------------------------------------------------------
- */
+/* --- values and laws ----------------------------------------------------------------- */
 
 static int new_value(bed *b, int key, uint64_t begun, uint64_t ttl, int negative)
 {
@@ -123,8 +121,7 @@ static void must_be_lawful(bed *b, int key, intptr_t value)
     EXPECT(b, b->dropped[value] == 0);
 }
 
-/* --- operations, on both -------------------------------------------------------------------------
- */
+/* --- operations, on both ------------------------------------------------------------- */
 
 static int free_wait(const bed *b)
 {
@@ -384,8 +381,7 @@ static void apply(bed *b, const op *o)
     b->m.memory_is_short = 0;
 }
 
-/* --- comparing -----------------------------------------------------------------------------------
- */
+/* --- comparing ----------------------------------------------------------------------- */
 
 static void compare_stats(bed *b)
 {
@@ -452,11 +448,10 @@ static void compare(bed *b)
     compare_stats(b);
 }
 
-/* --- a sequence ----------------------------------------------------------------------------------
- */
+/* --- a sequence ---------------------------------------------------------------------- */
 
 typedef struct plan {
-    uint64_t seed, ops;
+    uint64_t seed;
     weir_cache_options options;
 } plan;
 
@@ -523,7 +518,7 @@ static int run_sequence(const void *ops, size_t n, void *ctx)
     }
     if (b.line == 0)
         bed_fini(&b, pl->seed % 2 == 0);
-    pl->ops += b.ops;
+    check_figure("ops", b.ops);
     if (b.line == 0) {
         weir_runtime_free(b.rt);
         EXPECT(&b, weir_simulator_bytes(b.sim) == 0);
@@ -542,10 +537,12 @@ static const char *op_name(uint32_t what)
     return what < sizeof names / sizeof *names ? names[what] : "ask";
 }
 
-static void random_options(plan *pl, check_random *r)
+static void draw(void *ctx, check_random *r)
 {
     static const uint64_t ttls[] = {5, 12, 30, WEIR_FOREVER}, stales[] = {0, 0, 6, 20};
     static const uint64_t errors[] = {0, 0, 25}, negatives[] = {0, 4, 15};
+    plan *pl = ctx;
+    pl->seed = check_random_next(r);
     pl->options = (weir_cache_options){
         .ttl = ttls[check_below(r, 4)],
         .stale = stales[check_below(r, 4)],
@@ -557,44 +554,47 @@ static void random_options(plan *pl, check_random *r)
     };
 }
 
-static void random_sequences_match_the_model(void **state)
+static void draw_op(const void *ctx, check_random *r, void *out)
 {
-    check_random r = {check_seed(220)};
-    uint32_t sequences = check_scaled(40000);
-    plan pl = {0};
-    op ops[OPS];
-    (void)state;
-    for (uint32_t s = 0; s < sequences; s++) {
-        pl.seed = check_random_next(&r);
-        random_options(&pl, &r);
-        for (size_t i = 0; i < OPS; i++) {
-            ops[i].what = check_below(&r, 32);
-            ops[i].which = check_below(&r, 64);
-            ops[i].n = check_below(&r, 64);
-            ops[i].t = check_below(&r, 1000);
-        }
-        if (run_sequence(ops, OPS, &pl) == 0)
-            continue;
-        size_t n = check_shrink(ops, OPS, sizeof ops[0], run_sequence, &pl);
-        const weir_cache_options *o = &pl.options;
-        print_error(
-            "ttl %lld stale %llu if error %llu negative %llu max %u bytes %lld waiting %u\n",
-            (long long)o->ttl, (unsigned long long)o->stale, (unsigned long long)o->stale_if_error,
-            (unsigned long long)o->negative_ttl, o->max, (long long)o->max_bytes, o->max_waiting);
-        for (size_t i = 0; i < n; i++)
-            print_error("  %s which %u n %u t %u%s\n", op_name(ops[i].what), ops[i].which, ops[i].n,
-                        ops[i].t, ops[i].t % 11 == 0 ? " (no memory)" : "");
-        check_fail(__FILE__, run_sequence(ops, n, &pl), "sequence %u, seed %llu", s,
-                   (unsigned long long)pl.seed);
-    }
-    check_figure("sequences", sequences);
-    check_figure("ops", pl.ops);
+    op *o = out;
+    (void)ctx;
+    o->what = check_below(r, 32);
+    o->which = check_below(r, 64);
+    o->n = check_below(r, 64);
+    o->t = check_below(r, 1000);
 }
 
-int main(void)
+static void print_plan(const void *ctx)
 {
-    const struct CMUnitTest cache_model[] = {
-        cmocka_unit_test(random_sequences_match_the_model),
-    };
-    return CHECK_MAIN(cache_model);
+    const plan *pl = ctx;
+    const weir_cache_options *o = &pl->options;
+    print_error("seed %llu ttl %lld stale %llu if error %llu negative %llu max %u bytes %lld "
+                "waiting %u\n",
+                (unsigned long long)pl->seed, (long long)o->ttl, (unsigned long long)o->stale,
+                (unsigned long long)o->stale_if_error, (unsigned long long)o->negative_ttl, o->max,
+                (long long)o->max_bytes, o->max_waiting);
 }
+
+static void print_op(const void *one)
+{
+    const op *o = one;
+    print_error("  %s which %u n %u t %u%s\n", op_name(o->what), o->which, o->n, o->t,
+                o->t % 11 == 0 ? " (no memory)" : "");
+}
+
+static const check_model cache_model = {
+    .name = "cache_model",
+    .file = __FILE__,
+    .stream = 220,
+    .sequences = 40000,
+    .ops = OPS,
+    .op_size = sizeof(op),
+    .plan_size = sizeof(plan),
+    .draw = draw,
+    .draw_op = draw_op,
+    .run = run_sequence,
+    .print = print_plan,
+    .print_op = print_op,
+};
+
+CHECK_MODEL_MAIN(cache_model)

@@ -1,6 +1,7 @@
 /* check.c - seeds, figures, shrinking and memory failures for the C tests; see check.h.
  *
- * The figures are the one piece of state: a test executable is one process and one thread.
+ * The figures and the bytes of a fuzzer are all the state: a test executable is one process and
+ * one thread.
  */
 #include "check.h"
 
@@ -10,6 +11,12 @@ static struct {
     const char *name;
     uint64_t n;
 } check_figures[CHECK_FIGURES];
+
+static struct {
+    const check_random *to;
+    const unsigned char *at;
+    size_t left;
+} check_fed;
 
 void check_fail(const char *file, int line, const char *fmt, ...)
 {
@@ -57,9 +64,31 @@ uint64_t check_seed(uint64_t stream)
     return check_random_next(&r);
 }
 
+void check_feed(const check_random *r, const unsigned char *bytes, size_t n)
+{
+    check_fed.to = bytes != NULL ? r : NULL;
+    check_fed.at = bytes;
+    check_fed.left = bytes != NULL ? n : 0;
+}
+
+size_t check_unfed(void)
+{
+    return check_fed.left;
+}
+
+static uint64_t check_bytes(unsigned n)
+{
+    uint64_t z = 0;
+    for (unsigned i = 0; i < n && check_fed.left > 0; i++, check_fed.left--)
+        z |= (uint64_t)*check_fed.at++ << 8 * i;
+    return z;
+}
+
 /* splitmix64 (Steele, Lea, Flood 2014): any state is a good one. */
 uint64_t check_random_next(check_random *r)
 {
+    if (r == check_fed.to)
+        return check_bytes(8);
     uint64_t z = r->state += UINT64_C(0x9e3779b97f4a7c15);
     z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
     z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
@@ -68,6 +97,8 @@ uint64_t check_random_next(check_random *r)
 
 uint32_t check_below(check_random *r, uint32_t n)
 {
+    if (r == check_fed.to) /* few bytes a number, so that a changed one changes little */
+        return (uint32_t)(check_bytes(n <= 1u << 8 ? 1 : n <= 1u << 16 ? 2 : 4) % n);
     return (uint32_t)((check_random_next(r) >> 32) * n >> 32);
 }
 

@@ -70,6 +70,11 @@ typedef struct check_random {
 /* The seed of this run, mixed with `stream` so that tests do not share their numbers. */
 uint64_t check_seed(uint64_t stream);
 uint64_t check_random_next(check_random *r);
+/* From here on `r` draws from these `n` bytes (borrowed) and 0 past their end; NULL ends it. One at
+ * a time: it is how a fuzzer drives what chance drives otherwise. */
+void check_feed(const check_random *r, const unsigned char *bytes, size_t n);
+/* How many of them are left. */
+size_t check_unfed(void);
 /* Below `n` (> 0). */
 uint32_t check_below(check_random *r, uint32_t n);
 /* A time span whose size in bits is uniform: as many of nanoseconds as of years. */

@@ -7,6 +7,7 @@
  * the model does, so a difference is a broken law.
  */
 #include "pool_model.h"
+#include "sequences.h"
 
 #define OPS 60
 #define UNIT 4096 /* ns; times are a few of them, and some: no two are the same */
@@ -488,7 +489,7 @@ static void bed_fini(bed *b)
 }
 
 typedef struct plan {
-    uint64_t seed, ops, operations;
+    uint64_t seed;
 } plan;
 
 static int run_sequence(const void *ops, size_t n, void *ctx)
@@ -504,8 +505,8 @@ static int run_sequence(const void *ops, size_t n, void *ctx)
     }
     if (b->line == 0)
         bed_fini(b);
-    pl->ops += b->ops;
-    pl->operations += b->operations;
+    check_figure("ops", b->ops);
+    check_figure("operations", b->operations);
     int line = b->line;
     if (line == 0) {
         weir_runtime_free(b->rt);
@@ -516,35 +517,42 @@ static int run_sequence(const void *ops, size_t n, void *ctx)
     return line;
 }
 
-static void random_sequences_match_the_model(void **state)
+static void draw(void *ctx, check_random *r)
 {
-    check_random r = {check_seed(80)};
-    uint32_t sequences = check_scaled(150000);
-    plan pl = {0};
-    op ops[OPS];
-    (void)state;
-    for (uint32_t s = 0; s < sequences; s++) {
-        pl.seed = check_random_next(&r);
-        for (size_t i = 0; i < OPS; i++)
-            ops[i] = draw_op(&r);
-        if (run_sequence(ops, OPS, &pl) == 0)
-            continue;
-        size_t n = check_shrink(ops, OPS, sizeof ops[0], run_sequence, &pl);
-        for (size_t i = 0; i < n; i++)
-            print_error("  %s which %u n %u t %u\n", kinds[ops[i].what].name, ops[i].which,
-                        ops[i].n, ops[i].t);
-        check_fail(__FILE__, run_sequence(ops, n, &pl), "sequence %u, seed %llu", s,
-                   (unsigned long long)pl.seed);
-    }
-    check_figure("sequences", sequences);
-    check_figure("ops", pl.ops);
-    check_figure("operations", pl.operations);
+    plan *pl = ctx;
+    pl->seed = check_random_next(r);
 }
 
-int main(void)
+static void draw_one(const void *ctx, check_random *r, void *out)
 {
-    const struct CMUnitTest pool_model[] = {
-        cmocka_unit_test(random_sequences_match_the_model),
-    };
-    return CHECK_MAIN(pool_model);
+    (void)ctx;
+    *(op *)out = draw_op(r);
 }
+
+static void print_plan(const void *ctx)
+{
+    print_error("seed %llu\n", (unsigned long long)((const plan *)ctx)->seed);
+}
+
+static void print_op(const void *one)
+{
+    const op *o = one;
+    print_error("  %s which %u n %u t %u\n", kinds[o->what].name, o->which, o->n, o->t);
+}
+
+static const check_model pool_model = {
+    .name = "pool_model",
+    .file = __FILE__,
+    .stream = 80,
+    .sequences = 150000,
+    .ops = OPS,
+    .op_size = sizeof(op),
+    .plan_size = sizeof(plan),
+    .draw = draw,
+    .draw_op = draw_one,
+    .run = run_sequence,
+    .print = print_plan,
+    .print_op = print_op,
+};
+
+CHECK_MODEL_MAIN(pool_model)

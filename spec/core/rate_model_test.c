@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "rate_model.h"
+#include "sequences.h"
 
 #define OPS 36
 typedef struct op {
@@ -373,7 +374,7 @@ static void bed_fini(bed *b)
 }
 
 typedef struct plan {
-    uint64_t seed, ops;
+    uint64_t seed;
     uint32_t kind;
 } plan;
 
@@ -392,7 +393,7 @@ static int run_sequence(const void *ops, size_t n, void *ctx)
     }
     if (b->line == 0)
         bed_fini(b);
-    pl->ops += b->ops;
+    check_figure("ops", b->ops);
     if (b->line == 0) {
         weir_rate_fini(&b->r);
         weir_runtime_free(b->rt);
@@ -419,40 +420,48 @@ static const char *op_name(uint32_t what)
                        : "drain, close or turn";
 }
 
-static void random_sequences_match_the_model(void **state)
+static void draw(void *ctx, check_random *r)
 {
-    check_random r = {check_seed(81)};
-    uint32_t sequences = check_scaled(100000);
-    plan pl = {0};
-    op ops[OPS];
-    (void)state;
-    for (uint32_t s = 0; s < sequences; s++) {
-        pl.seed = check_random_next(&r);
-        pl.kind = check_below(&r, 1u << 13);
-        for (size_t i = 0; i < OPS; i++) {
-            ops[i].what = check_below(&r, 32);
-            ops[i].which = check_below(&r, 64);
-            ops[i].n = check_below(&r, 8) == 0 ? check_below(&r, 10) : 1 + check_below(&r, 3);
-            ops[i].t = check_below(&r, 2000);
-        }
-        if (run_sequence(ops, OPS, &pl) == 0)
-            continue;
-        size_t n = check_shrink(ops, OPS, sizeof ops[0], run_sequence, &pl);
-        print_error("kind %u\n", pl.kind);
-        for (size_t i = 0; i < n; i++)
-            print_error("  %s which %u n %u t %u\n", op_name(ops[i].what), ops[i].which, ops[i].n,
-                        ops[i].t);
-        check_fail(__FILE__, run_sequence(ops, n, &pl), "sequence %u, seed %llu", s,
-                   (unsigned long long)pl.seed);
-    }
-    check_figure("sequences", sequences);
-    check_figure("ops", pl.ops);
+    plan *pl = ctx;
+    pl->seed = check_random_next(r);
+    pl->kind = check_below(r, 1u << 13);
 }
 
-int main(void)
+static void draw_op(const void *ctx, check_random *r, void *out)
 {
-    const struct CMUnitTest rate_model[] = {
-        cmocka_unit_test(random_sequences_match_the_model),
-    };
-    return CHECK_MAIN(rate_model);
+    op *o = out;
+    (void)ctx;
+    o->what = check_below(r, 32);
+    o->which = check_below(r, 64);
+    o->n = check_below(r, 8) == 0 ? check_below(r, 10) : 1 + check_below(r, 3);
+    o->t = check_below(r, 2000);
 }
+
+static void print_plan(const void *ctx)
+{
+    const plan *pl = ctx;
+    print_error("kind %u, seed %llu\n", pl->kind, (unsigned long long)pl->seed);
+}
+
+static void print_op(const void *one)
+{
+    const op *o = one;
+    print_error("  %s which %u n %u t %u\n", op_name(o->what), o->which, o->n, o->t);
+}
+
+static const check_model rate_model = {
+    .name = "rate_model",
+    .file = __FILE__,
+    .stream = 81,
+    .sequences = 100000,
+    .ops = OPS,
+    .op_size = sizeof(op),
+    .plan_size = sizeof(plan),
+    .draw = draw,
+    .draw_op = draw_op,
+    .run = run_sequence,
+    .print = print_plan,
+    .print_op = print_op,
+};
+
+CHECK_MODEL_MAIN(rate_model)

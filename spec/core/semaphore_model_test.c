@@ -8,7 +8,7 @@
  */
 #include <weir/semaphore.h>
 
-#include "check.h"
+#include "sequences.h"
 
 #define SLOTS 8  /* waiters for permits */
 #define DRAINS 2 /* waiters of drain, numbered after the slots */
@@ -507,7 +507,7 @@ static void bed_fini(bed *b)
 }
 
 typedef struct plan {
-    uint64_t seed, ops;
+    uint64_t seed;
     int64_t capacity;
 } plan;
 
@@ -524,7 +524,7 @@ static int run_sequence(const void *ops, size_t n, void *ctx)
     }
     if (b.line == 0)
         bed_fini(&b);
-    pl->ops += b.ops;
+    check_figure("ops", b.ops);
     if (b.line == 0) {
         weir_semaphore_fini(&b.s);
         weir_runtime_free(b.rt);
@@ -548,42 +548,49 @@ static const char *op_name(uint32_t what)
                        : "drain, close or resize";
 }
 
-static void random_sequences_match_the_model(void **state)
+static void draw(void *ctx, check_random *r)
 {
-    check_random r = {check_seed(10)};
-    uint32_t sequences = check_scaled(300000);
-    plan pl = {0};
-    op ops[OPS];
-    (void)state;
-    for (uint32_t s = 0; s < sequences; s++) {
-        pl.seed = check_random_next(&r);
-        pl.capacity = 1 + check_below(&r, 5);
-        for (size_t i = 0; i < OPS; i++) {
-            uint32_t most =
-                (uint32_t)pl.capacity + (check_below(&r, 8) == 0); /* sometimes 1 more */
-            ops[i].what = check_below(&r, 32);
-            ops[i].which = check_below(&r, 64);
-            ops[i].n = check_below(&r, most + 1);
-            ops[i].t = check_below(&r, 1000);
-        }
-        if (run_sequence(ops, OPS, &pl) == 0)
-            continue;
-        size_t n = check_shrink(ops, OPS, sizeof ops[0], run_sequence, &pl);
-        print_error("capacity %d\n", (int)pl.capacity);
-        for (size_t i = 0; i < n; i++)
-            print_error("  %s which %u n %u t %u\n", op_name(ops[i].what), ops[i].which, ops[i].n,
-                        ops[i].t);
-        check_fail(__FILE__, run_sequence(ops, n, &pl), "sequence %u, seed %llu", s,
-                   (unsigned long long)pl.seed);
-    }
-    check_figure("sequences", sequences);
-    check_figure("ops", pl.ops);
+    plan *pl = ctx;
+    pl->seed = check_random_next(r);
+    pl->capacity = 1 + check_below(r, 5);
 }
 
-int main(void)
+static void draw_op(const void *ctx, check_random *r, void *out)
 {
-    const struct CMUnitTest semaphore_model[] = {
-        cmocka_unit_test(random_sequences_match_the_model),
-    };
-    return CHECK_MAIN(semaphore_model);
+    const plan *pl = ctx;
+    uint32_t most = (uint32_t)pl->capacity + (check_below(r, 8) == 0); /* sometimes 1 more */
+    op *o = out;
+    o->what = check_below(r, 32);
+    o->which = check_below(r, 64);
+    o->n = check_below(r, most + 1);
+    o->t = check_below(r, 1000);
 }
+
+static void print_plan(const void *ctx)
+{
+    const plan *pl = ctx;
+    print_error("capacity %d, seed %llu\n", (int)pl->capacity, (unsigned long long)pl->seed);
+}
+
+static void print_op(const void *one)
+{
+    const op *o = one;
+    print_error("  %s which %u n %u t %u\n", op_name(o->what), o->which, o->n, o->t);
+}
+
+static const check_model semaphore_model = {
+    .name = "semaphore_model",
+    .file = __FILE__,
+    .stream = 10,
+    .sequences = 300000,
+    .ops = OPS,
+    .op_size = sizeof(op),
+    .plan_size = sizeof(plan),
+    .draw = draw,
+    .draw_op = draw_op,
+    .run = run_sequence,
+    .print = print_plan,
+    .print_op = print_op,
+};
+
+CHECK_MODEL_MAIN(semaphore_model)
