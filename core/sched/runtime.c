@@ -3,11 +3,13 @@
  * A turn: read the clock, fire what is due, run what is ready. What becomes ready during the
  * turn is run in it too, up to the budget: two tasks that hand a permit to and fro must not pay
  * for a look at the descriptors each time, and a thousand of them must not keep the loop from
- * looking at all.
+ * looking at all. Nor may a few that work long each: every so many runs the clock is read again.
  */
 #include "internal.h"
 
 #include <string.h>
+
+#define LOOK 16 /* runs from one look at the clock to the next */
 
 static void trim(weir_runtime *rt, weir_records *r);
 
@@ -74,7 +76,7 @@ uint32_t weir_turn(weir_runtime *rt)
 {
     weir_link *k;
     assert(rt->current == NULL); /* a task that turns the runtime would wait for itself */
-    weir_now_update(rt);
+    uint64_t end = weir_now_update(rt) + WEIR_TURN_TIME;
     rt->n.turns++;
     weir__wheel_fire(rt);
     for (unsigned i = 0; i < WEIR_TURN_BUDGET && rt->n.ready > 0; i++) {
@@ -84,6 +86,8 @@ uint32_t weir_turn(weir_runtime *rt)
             run_task(rt, weir_waiter_task(w));
         else
             w->run(rt, w);
+        if (i % LOOK == LOOK - 1 && weir_now_update(rt) >= end)
+            break;
     }
     if (rt->n.ready == 0 && (k = weir_list_pop(&rt->quiet)) != NULL) { /* one: it may set another */
         weir_quiet *q = weir_container(k, weir_quiet, link);

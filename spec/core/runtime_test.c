@@ -165,6 +165,33 @@ static void a_turn_runs_a_bounded_number_of_waiters(void **state)
     bed_free(&b);
 }
 
+static weir_simulator *slow_clock;
+static void work(weir_runtime *rt, weir_waiter *w)
+{
+    weir_simulator_advance(slow_clock, WEIR_TURN_TIME / 8);
+    again(rt, w);
+}
+
+/* Waiters that work long each do not keep the loop from its descriptors for a whole budget. */
+static void a_turn_ends_when_it_took_long(void **state)
+{
+    bed b = bed_new();
+    weir_waiter w;
+    (void)state;
+    runs = 0;
+    slow_clock = b.sim;
+    weir_waiter_init(&w, work);
+    weir_waiter_enqueue(b.rt, &w, &parked);
+    uint64_t start = weir_now_update(b.rt);
+    CHECK_INT(weir_turn(b.rt), 1);
+    CHECK(runs >= 8 && runs <= 32);
+    CHECK(weir_now(b.rt) - start ==
+          runs * (WEIR_TURN_TIME / 8)); /* what is set now counts from now */
+    w.run = forget;
+    CHECK_INT(weir_turn(b.rt), 0);
+    bed_free(&b);
+}
+
 static unsigned fired_before_run;
 static void fire_first(weir_runtime *rt, weir_timer *timer)
 {
@@ -490,6 +517,7 @@ int main(void)
         cmocka_unit_test(quiesce_names_what_is_left),
         cmocka_unit_test(validate_sees_what_is_broken),
         cmocka_unit_test(a_turn_runs_a_bounded_number_of_waiters),
+        cmocka_unit_test(a_turn_ends_when_it_took_long),
         cmocka_unit_test(a_turn_reads_the_clock_once_and_fires_first),
         cmocka_unit_test(memory_through_the_runtime_is_counted),
         cmocka_unit_test(the_embedder_keeps_a_pointer),

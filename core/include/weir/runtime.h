@@ -1,7 +1,7 @@
 /* weir/runtime.h - one runtime: clock, ready queue, timers, the root of the scope tree.
  *
  * All state is in this object; a process may have several, each used by one thread. A turn
- * reads the clock once, fires due timers, then runs at most WEIR_TURN_BUDGET ready waiters,
+ * reads the clock, fires due timers, then runs ready waiters, WEIR_TURN_BUDGET or WEIR_TURN_TIME,
  * so that whoever drives it can poll I/O under load. It never blocks and never waits.
  */
 #ifndef WEIR_RUNTIME_H
@@ -11,6 +11,8 @@
 
 /* Ready waiters run between two looks at I/O. */
 #define WEIR_TURN_BUDGET 512
+/* ns that they may take; looked at now and then, so that a turn is a little longer. */
+#define WEIR_TURN_TIME UINT64_C(2000000)
 
 typedef struct weir_counters {
     uint64_t turns, runs;                      /* turns taken, ready waiters run */
