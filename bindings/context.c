@@ -268,6 +268,13 @@ void lcontext_set_functions(lua_State *L, const luaL_Reg *functions)
     luaL_setfuncs(L, functions, 1);
 }
 
+void lcontext_set_runners(lua_State *L, const luaL_Reg *functions)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &box_key);
+    lua_pushcfunction(L, lerror_handler);
+    luaL_setfuncs(L, functions, 2);
+}
+
 void lcontext_new_type(lua_State *L, ltype type, const luaL_Reg *methods, const luaL_Reg *meta)
 {
     lbox *box = lbox_of(L);

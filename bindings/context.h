@@ -488,5 +488,8 @@ void lqueueing_open(lua_State *L);
 /* Register `methods` (box as upvalue 1) in core.methods[name] and `meta` in a new metatable. */
 void lcontext_new_type(lua_State *L, ltype type, const luaL_Reg *methods, const luaL_Reg *meta);
 void lcontext_set_functions(lua_State *L, const luaL_Reg *functions);
+/* The same for functions that run a body: they have lerror_handler at hand, as upvalue 2. */
+#define LHANDLER lua_upvalueindex(2)
+void lcontext_set_runners(lua_State *L, const luaL_Reg *functions);
 
 #endif

@@ -172,8 +172,8 @@ static int core_limit_with(lua_State *L)
     return lsem_with(L);
 }
 
-static const luaL_Reg functions[] = {
-    {"limit", core_limit}, {"limit_with", core_limit_with}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"limit", core_limit}, {NULL, NULL}};
+static const luaL_Reg runners[] = {{"limit_with", core_limit_with}, {NULL, NULL}};
 static const luaL_Reg methods[] = {{"submit", limit_submit},
                                    {"resize", limit_resize},
                                    {"clear", limit_clear},
@@ -190,5 +190,6 @@ static const luaL_Reg meta[] = {{"__call", limit_call},
 void llimit_open(lua_State *L)
 {
     lcontext_set_functions(L, functions);
+    lcontext_set_runners(L, runners);
     lcontext_new_type(L, LTYPE_LIMIT, methods, meta);
 }

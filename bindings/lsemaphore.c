@@ -247,8 +247,7 @@ static int with_ended(lua_State *L, int status, lua_KContext permit)
 /* The handler takes the semaphore's place: the permit keeps what it needs of it alive. */
 static inline int with_body(lua_State *L, weir_permit *permit)
 {
-    lua_pushcfunction(L, lerror_handler);
-    lua_replace(L, 1);
+    lua_copy(L, LHANDLER, 1);
     int rc = lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 1, (lua_KContext)permit, with_ended);
     return with_ended(L, rc, (lua_KContext)permit);
 }
@@ -306,6 +305,7 @@ static inline int with(lua_State *L, const lbox *box, const lsem_object *object,
     return with_now(L, t, s, n);
 }
 
+/* A runner. */
 int lsem_with(lua_State *L)
 {
     return with(L, lbox_here(L), lua_touserdata(L, 1), 1, "limit");
@@ -505,8 +505,6 @@ static int core_semaphore(lua_State *L)
 static const luaL_Reg functions[] = {{"semaphore", core_semaphore}, {NULL, NULL}};
 static const luaL_Reg methods[] = {{"acquire", lsem_acquire},
                                    {"try_acquire", lsem_try_acquire},
-                                   {"with", semaphore_with},
-                                   {"with_n", semaphore_with_n},
                                    {"resize", semaphore_resize},
                                    {"close", semaphore_close},
                                    {"drain", semaphore_drain},
@@ -514,6 +512,8 @@ static const luaL_Reg methods[] = {{"acquire", lsem_acquire},
                                    {"set_priority", semaphore_set_priority},
                                    {"stats", semaphore_stats},
                                    {NULL, NULL}};
+static const luaL_Reg runners[] = {
+    {"with", semaphore_with}, {"with_n", semaphore_with_n}, {NULL, NULL}};
 static const luaL_Reg meta[] = {{"__index", semaphore_index},
                                 {"__tostring", semaphore_tostring},
                                 {"__gc", lsem_gc},
@@ -522,5 +522,9 @@ void lsemaphore_open(lua_State *L)
 {
     lcontext_set_functions(L, functions);
     lcontext_new_type(L, LTYPE_SEMAPHORE, methods, meta);
+    lua_getfield(L, -1, "methods");
+    lua_getfield(L, -1, "semaphore");
+    lcontext_set_runners(L, runners);
+    lua_pop(L, 2);
     lpermit_open(L);
 }
