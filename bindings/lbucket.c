@@ -31,7 +31,7 @@ void lbucket_free_all(lcontext *ctx)
  * stays until the end of the runtime. */
 static int bucket_gc(lua_State *L)
 {
-    lbucket *b = *(lbucket **)lua_touserdata(L, 1);
+    lbucket *b = *(lbucket **)lcheck_object(L, 1, LTYPE_BUCKET, "__gc");
     if (b == NULL)
         return 0;
     if (b->rate.waiting == 0 && weir_list_is_empty(&b->rate.granted) &&
@@ -446,7 +446,7 @@ static int bucket_index(lua_State *L)
     if (lcontext_push_method(L) != LUA_TNIL)
         return 1;
     const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
-    lbucket *b = lbucket_of(L, 1, "bucket");
+    lbucket *b = lbucket_check(L, "bucket");
     if (strcmp(key, "rate") == 0)
         lua_pushnumber(L, rate_of(&b->limit[0]));
     else if (strcmp(key, "burst") == 0)

@@ -53,7 +53,7 @@ static int reservation_close(lua_State *L)
 
 static int reservation_gc(lua_State *L)
 {
-    lreservation *r = lua_touserdata(L, 1);
+    lreservation *r = lcheck_object(L, 1, LTYPE_RESERVATION, "__gc");
     lua_getiuservalue(L, 1, 1);
     lbucket **b = lua_touserdata(L, -1);
     if (r->ticket != NULL && *b != NULL)

@@ -27,7 +27,7 @@ static lsimulator *check(lua_State *L, const char *op)
 
 static int simulator_gc(lua_State *L)
 {
-    lsimulator *s = lua_touserdata(L, 1);
+    lsimulator *s = lcheck_object(L, 1, LTYPE_SIMULATOR, "__gc");
     weir_simulator_free(s->sim);
     s->sim = NULL;
     return 0;
