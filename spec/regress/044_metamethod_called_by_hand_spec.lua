@@ -23,7 +23,7 @@ describe("a metamethod of an object of weir", function()
     local name, make <const> = case[1], case[2]
     it(("of type %s refuses what is of another type"):format(name), helper.virtual(function()
       local object = make()
-      local strangers = { {}, io.stdout, 42, "x", name == "limit" and weir.semaphore(1) or weir.limit(1) }
+      local strangers = { {}, io.stdout, 42, "x", name == "bucket" and weir.semaphore(1) or weir.bucket { rate = 1 } }
       local called = 0
       for key, method in pairs(debug.getmetatable(object)) do
         for _, stranger in ipairs(strangers) do
