@@ -105,7 +105,8 @@ static inline int acquire(lua_State *L, int then)
     lsem *s = check_self(L, box, op);
     ltask *t = lwait_task(L, s->ctx, op);
     uint32_t n = 1;
-    int second = lua_type(L, 2), third = lua_type(L, 3); /* [n,] [options] */
+    int top = lua_gettop(L); /* [n,] [options] */
+    int second = top > 1 ? lua_type(L, 2) : LUA_TNONE, third = top > 2 ? lua_type(L, 3) : LUA_TNONE;
     if (second == LUA_TTABLE) {
         lua_settop(L, 2);
         read_options(L, 2, &s->sem, &options);

@@ -74,8 +74,8 @@ int lwait_park(lua_State *L, ltask *t, lua_KFunction k, lua_KContext kctx)
 {
     weir_waiter *w = &t->task.wait;
     weir_graph g;
-    if (w->status == WEIR_PENDING && w->ops->can_wake != NULL && w->ops->leave != NULL &&
-        weir_graph_is_stuck(t->ctx->rt, &t->task, &g)) {
+    if (w->status == WEIR_PENDING && !(w->flags & WEIR_WAITER_SURE) && w->ops->can_wake != NULL &&
+        w->ops->leave != NULL && weir_graph_is_stuck(t->ctx->rt, &t->task, &g)) {
         return lwait_raise_stuck(L, t->ctx, &g);
     }
     return yield_task(L, t, k, kctx);

@@ -193,6 +193,8 @@ int weir_semaphore_acquire_ranked(weir_semaphore *s, weir_task *holder, uint32_t
     if (how == WEIR_ARRIVAL_WAIT) {
         p->waiter = w;
         weir__queue_push(s, p, priority);
+        if (weir__semaphore_flows(s))
+            w->flags |= WEIR_WAITER_SURE;
     } else {
         /* It need not have waited; granted through the ready queue all the same. */
         hold_on_arrival(s, p, how);

@@ -72,11 +72,13 @@ struct weir_waiter {
 };
 
 enum {
-    WEIR_WAITER_TASK = 1,   /* embedded in a weir_task (member `wait`) */
-    WEIR_WAITER_ALARM = 2,  /* the timer firing is a grant, not a timeout */
-    WEIR_WAITER_CLAIM = 4,  /* a join that claims the failure of what it waits for */
-    WEIR_WAITER_DEFAULT = 8 /* its timeout is the object's default: it wakes the wait, but the
-                               deadlock search does not count on it. Set after begin */
+    WEIR_WAITER_TASK = 1,    /* embedded in a weir_task (member `wait`) */
+    WEIR_WAITER_ALARM = 2,   /* the timer firing is a grant, not a timeout */
+    WEIR_WAITER_CLAIM = 4,   /* a join that claims the failure of what it waits for */
+    WEIR_WAITER_DEFAULT = 8, /* its timeout is the object's default: it wakes the wait, but the
+                                deadlock search does not count on it. Set after begin */
+    WEIR_WAITER_SURE = 16    /* whoever parks in it need not search: somebody will wake it, who
+                                needed nobody for that when the wait began. Set after begin */
 };
 
 /* Prepare `w` (IDLE). `run` is called in weir_turn after each settled wait. */
