@@ -1,9 +1,10 @@
 -- semaphore.lua - one permit: uncontended, handed from task to task, and with a deadline on the wait.
 --
 -- `handoff` is two tasks and one permit: each release gives it to the other, who waits, so one
--- operation is a release, a queued acquire and the switch between. `handoff_timeout` is the
--- same with a timeout on every acquire: the difference is what setting and cancelling a
--- deadline costs. `timeout_call` is weir.timeout around a function that answers at once.
+-- operation is a release, a queued acquire and the switch between. `handoff_timeout` is the same with
+-- {timeout = 60} for every acquire. The difference has two parts: `option_table`, to read a table with
+-- one option (measured with a timeout of infinity, which sets nothing), and `deadline`, to set and
+-- cancel the timer. `timeout_call` is weir.timeout around a function that answers at once.
 -- Usage: semaphore.lua [N]
 
 local bench = dofile((arg[0]:match("^(.*)/") or ".") .. "/support.lua")
@@ -63,15 +64,21 @@ weir.run(function()
     for _ = 1, n do weir.timeout(60, nothing) end
   end)
 
-  -- The two are interleaved, so that their difference means something on a busy machine.
-  local plain, timed, extra = {}, {}, {}
-  local without, with = handoff(nil), handoff { timeout = 60 }
-  for i = 1, os.getenv "BENCH_ROW" and 1 or 7 do
+  -- They are interleaved, so that their differences mean something on a busy machine.
+  local plain, forever, timed, deadline, option = {}, {}, {}, {}, {}
+  local without, endless, with = handoff(nil), handoff { timeout = math.huge }, handoff { timeout = 60 }
+  for i = 1, os.getenv "BENCH_ROW" and 1 or 9 do
     if bench.wanted "handoff" then plain[i] = bench.measure(n, without, 1) end
+    if bench.wanted "handoff_forever" then forever[i] = bench.measure(n, endless, 1) end
     if bench.wanted "handoff_timeout" then timed[i] = bench.measure(n, with, 1) end
-    if timed[i] and plain[i] then extra[i] = timed[i] - plain[i] end
+    if plain[i] and forever[i] and timed[i] then
+      option[i], deadline[i] = forever[i] - plain[i], timed[i] - forever[i]
+    end
   end
   report("handoff", plain)
   report("handoff_timeout", timed)
-  if #extra > 0 then report("deadline", extra) end
+  if #deadline > 0 then
+    report("option_table", option)
+    report("deadline", deadline)
+  end
 end)
