@@ -81,7 +81,7 @@ static void what_is_in_is_found(void **state)
         CHECK_INT(weir_simulator_bytes(sim), 0);
         weir_simulator_free(sim);
     }
-    check_figure("tables", rounds);
+    check_figure("sequences", rounds);
 }
 
 static void grows_and_shrinks_a_bucket_at_a_time(void **state)

@@ -286,6 +286,7 @@ static void every_order_of_one_moment_is_legal(void **state)
     }
     CHECK(n > 100 && stopped > 0 && stopped < n);
     check_figure("schedules", n);
+    check_figure("exhausted", sizeof seats_of / sizeof seats_of[0]);
 }
 
 int main(void)

@@ -219,7 +219,7 @@ static void the_future_of_a_long_queue_is_that_of_each_step(void **state)
         CHECK_QUIET(b->rt);
         bed_free(b);
     }
-    check_figure("rounds", rounds);
+    check_figure("sequences", rounds);
 }
 
 /* --- memory --------------------------------------------------------------------------------- */

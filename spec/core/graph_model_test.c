@@ -110,7 +110,7 @@ static void match(uint64_t stream, uint32_t n,
     CHECK(hung > n / 100);
     check_figure("programs", n);
     check_figure("stuck", stuck);
-    check_figure("hung", hung);
+    check_figure("deadlocks", hung);
 }
 
 static void the_search_matches_a_fixed_point(void **state)

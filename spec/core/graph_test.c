@@ -512,7 +512,7 @@ static void random_graphs_match_a_fixed_point(void **state)
         }
         crowd_free(c);
     }
-    check_figure("graphs", graphs);
+    check_figure("sequences", graphs);
     check_figure("stuck", stuck);
 }
 

@@ -107,6 +107,7 @@ static void random_operations_match_a_sorted_array(void **state)
         check_fail(__FILE__, run_sequence(ops, n, NULL), "sequence %u", s);
     }
     check_figure("sequences", sequences);
+    check_figure("ops", (uint64_t)sequences * OPS);
 }
 
 /* The validator itself: each kind of damage is seen. */

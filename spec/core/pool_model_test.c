@@ -506,7 +506,6 @@ static int run_sequence(const void *ops, size_t n, void *ctx)
     if (b->line == 0)
         bed_fini(b);
     check_figure("ops", b->ops);
-    check_figure("operations", b->operations);
     int line = b->line;
     if (line == 0) {
         weir_runtime_free(b->rt);

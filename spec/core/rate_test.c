@@ -211,7 +211,7 @@ static void cancelled_reservations_leave_no_trace(void **state)
         CHECK(weir_rate_available(&b->r) == 10);
         bare_free(b);
     }
-    check_figure("rounds", rounds);
+    check_figure("sequences", rounds);
 }
 
 static void a_cancelled_waiter_retimes_those_behind(void **state)
@@ -497,7 +497,7 @@ static void no_window_holds_more_than_the_law_allows(void **state)
         check_law(b, rate, burst);
         bare_free(b);
     }
-    check_figure("rounds", rounds);
+    check_figure("sequences", rounds);
 }
 
 static void forget(weir_runtime *rt, weir_waiter *w)

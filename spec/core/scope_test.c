@@ -400,7 +400,7 @@ static void random_trees_match_the_definition(void **state)
         }
         bed_free(&b);
     }
-    check_figure("trees", trees);
+    check_figure("sequences", trees);
     check_figure("ops", ops);
 }
 

@@ -454,6 +454,7 @@ static void random_sequences_match_the_model(void **state)
         check_fail(__FILE__, run_sequence(ops, n, &pl), "sequence %u", s);
     }
     check_figure("sequences", sequences);
+    check_figure("ops", (uint64_t)sequences * OPS);
     check_figure("passes", pl.passes);
     check_figure("grants", pl.grants);
 }

@@ -96,7 +96,7 @@ static void random_grants_match_the_list_of_all(void **state)
             CHECK_INT(weir_window_validate(&w), 0);
         }
     }
-    check_figure("rounds", rounds);
+    check_figure("sequences", rounds);
 }
 
 /* A window and its plan are charged alike for a while, then the plan alone: it is what a window
@@ -138,7 +138,7 @@ static void a_plan_goes_ahead_of_its_window(void **state)
             CHECK_INT(weir_window_validate(&w), 0);
         }
     }
-    check_figure("plans", rounds);
+    check_figure("sequences", rounds);
 }
 
 int main(void)

@@ -43,3 +43,4 @@ fi
 runs=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
 reached=$(sed -n 's/^#.*DONE *cov: \([0-9]*\) .*corp: \([0-9]*\).*/\1 places in the code reached, by \2 inputs/p' "$log")
 echo "fuzz: $unit: $runs inputs run; $reached"
+echo "figures: inputs=$runs places=${reached%% *}"

@@ -138,7 +138,7 @@ programs.yield = function()
   end):await()
 end
 
-local names = {}
+local names, n_refused = {}, 0
 for name in pairs(programs) do names[#names + 1] = name end
 table.sort(names)
 
@@ -160,6 +160,7 @@ for _, name in ipairs(names) do
       local ran, r = pcall(sim.run, sim, program)
       count()
       collectgarbage("restart")
+      n_refused = n_refused + 1
       assert(not ran or r.left == nil, what .. tostring(ran and r.left) .. " left")
       local again = sim:run(program)
       assert(again.ok and again.left == nil, what .. "and then " .. tostring(again.error or again.left))
@@ -167,3 +168,4 @@ for _, name in ipairs(names) do
   end
   print(("%-10s %4d allocations"):format(name, total))
 end
+print(("figures: refused_allocations=%d"):format(n_refused))

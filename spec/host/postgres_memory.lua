@@ -81,7 +81,7 @@ local function works(db)
 end
 
 local db = open()
-local n_lost = 0
+local n_lost, n_refused = 0, 0
 
 -- Run it, then see that what it leaves can be used, or says that it cannot.
 local function try(program, what, nth, n)
@@ -121,6 +121,7 @@ for _, name in ipairs(names) do
     for nth = 1, total, step do
       local what <const> = ("%s, %d from allocation %d of %d on refused: "):format(name, n, nth, total)
       try(program, what, nth, n)
+      n_refused = n_refused + 1
     end
   end
   collectgarbage()
@@ -129,3 +130,4 @@ for _, name in ipairs(names) do
   print(("%-12s %4d allocations"):format(name, total))
 end
 print(("%d connections were given up"):format(n_lost))
+print(("figures: refused_allocations=%d"):format(n_refused))

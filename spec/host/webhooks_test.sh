@@ -358,6 +358,7 @@ local taken = 0
 for _, r in pairs(require "weir.json".decode(io.open(arg[1]):read "a")) do taken = taken + r.taken end
 assert(taken == 400, taken)
 LUA
+echo "figures: kills=3 deliveries=400 delivered=$(grep -c '"delivered":200' "$dir/journal") repeated=$(grep -c . "$dir/twice" || true)"
 
 # --- the demonstration, small; and what it is good for ---------------------------------------------------------
 run 0 --demo-size 300 --demo-destinations 20 --per-host-rate 20

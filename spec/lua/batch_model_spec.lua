@@ -104,5 +104,6 @@ describe("a crowd", function()
       local ok, err = pcall(helper.run, function() crowd(seed) end, plan)
       if not ok then error(("WEIR_SEED=%d: %s"):format(seed, tostring(err)), 0) end
     end
+    helper.figure("programs", 60)
   end)
 end)

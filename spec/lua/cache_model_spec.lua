@@ -161,6 +161,8 @@ end
 describe("a random sequence of calls", function()
   it("does what the model says", function()
     for i = 0, 23 do helper.run(function() follow(helper.seed + i) end) end
+    helper.figure("sequences", 24)
+    helper.figure("ops", 24 * STEPS)
   end)
 end)
 
@@ -274,5 +276,6 @@ describe("a crowd", function()
       local ok, err = pcall(helper.run, function() crowd(seed) end, plan)
       if not ok then error(("WEIR_SEED=%d: %s"):format(seed, tostring(err)), 0) end
     end
+    helper.figure("programs", 24)
   end)
 end)

@@ -96,6 +96,8 @@ describe("random programs of nested holds", function()
       assert.equal(far.time >= FAR, found, what .. "there is a deadlock, and it was raised")
       with_one, without = with_one + (found and 1 or 0), without + (found and 0 or 1)
     end
+    helper.figure("programs", PROGRAMS)
+    helper.figure("deadlocks", with_one)
     assert.is_true(PROGRAMS < 100 or with_one > 0 and without > 0)
   end)
 end)

@@ -141,8 +141,10 @@ describe("weir.keyed", function()
           for i, e in ipairs(model.list) do order[i] = e.key end
           if dice <= 8 then assert.same(order, keys_of(keyed), what) end
           assert.equal(expected, made.n, what)
+          helper.figure("ops")
         end
       end)
+      helper.figure("sequences")
     end
   end)
 end)

@@ -130,5 +130,6 @@ describe("weir.pool", function()
       local ok, err = pcall(helper.run, function() program(random) end, { plan = "seed", seed = seed })
       if not ok then error(("WEIR_SEED=%d: %s"):format(seed, tostring(err)), 0) end
     end
+    helper.figure("programs", 300)
   end)
 end)

@@ -127,6 +127,11 @@ describe("weir.postgres.pool chaos #real", function()
           table.concat(kinds, ", ")),
         ("%d kept, %d more of which nothing was heard; longest %.2f s; "):format(n - unsure, unsure, load.longest),
         ("%d made, %d destroyed\n"):format(made.created, made.destroyed))
+      helper.figure("chaos_asked", load.asked)
+      helper.figure("chaos_answered", load.answered)
+      helper.figure("chaos_failed", load.failed)
+      helper.figure("chaos_kept", n - unsure)
+      helper.figure("chaos_missing", missing)
       pool:drain()
       client.closed(before)
       return load

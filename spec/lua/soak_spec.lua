@@ -154,5 +154,6 @@ describe("random programs", function()
       local ok, err = pcall(helper.run, function() program(seed) end, { plan = "seed", seed = seed })
       if not ok then error(("WEIR_SEED=%d: %s"):format(seed - 1, tostring(err)), 0) end
     end
+    helper.figure("programs", ROUNDS)
   end)
 end)

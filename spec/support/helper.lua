@@ -5,6 +5,7 @@
 -- asserted. Chance comes from `helper.seed` alone; WEIR_SEED=n repeats a run.
 
 local core = require "weir.core"
+local figures = require "support.figures"
 local test = require "weir.test"
 local weir = require "weir"
 
@@ -12,6 +13,9 @@ local helper = {}
 
 helper.seed = math.tointeger(tonumber(os.getenv("WEIR_SEED") or "")) or os.time()
 io.stderr:write(("specs: WEIR_SEED=%d\n"):format(helper.seed))
+
+--- Count what the spec has done: helper.figure("sequences", 24). The names are those of tools/proof.lua.
+helper.figure = figures.add
 
 -- In the stress build the collector never rests, so that whatever is not anchored is missed at once.
 if os.getenv("WEIR_STRESS") then
@@ -159,6 +163,8 @@ function helper.explore(fn, max)
       error(what .. ": " .. text_of(r.error), 2)
     end
   until not sim:next()
+  figures.add("schedules", n)
+  figures.add("exhausted")
   return n
 end
 
@@ -174,6 +180,7 @@ function helper.shuffle(n, fn)
       error(("WEIR_SEED=%d: %s"):format(seed, text_of(err)), 2)
     end
   end
+  figures.add("schedules", n)
 end
 
 -- What a scenario may raise when a cancel was put into it: never an error of its own making.
@@ -196,8 +203,11 @@ function helper.cancel_everywhere(fn)
       if not r.ok and not expected_kinds[weir.kind(r.error)] then
         error(what .. ": " .. text_of(r.error), 2)
       end
+      figures.add("awaits", r.waits)
     end
   end
+  figures.add("awaits", first.waits)
+  figures.add("cancel_points", 2 * first.waits)
   return first.waits
 end
 
@@ -227,6 +237,7 @@ function helper.fail_allocations(fn)
       if not again.ok then
         error(("the run after %s: %s"):format(what, text_of(again.error)), 2)
       end
+      figures.add("failed_allocations")
       k = k + (step == 1 and 1 or random(1, 2 * step - 1))
     end
   end
