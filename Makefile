@@ -77,7 +77,7 @@ bench: ## measure weir beside its peers: bench/run
 	@$(MAKE) release
 	@bench/run $(ARGS)
 
-docs: ## the pages of docs/ as HTML in build/docs
+docs: ## the documentation as a site with search: build/docs/index.html
 	@sh tools/setup.sh docs
 	@sh tools/docs.sh build/docs
 

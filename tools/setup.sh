@@ -3,7 +3,7 @@
 #
 # The one list of packages. A line is: groups, Debian package, probe, what it is for. It is there if dpkg
 # says so or the probe finds it by another way (cmd: a command, pc: a pkg-config module, lua: a module of
-# lua5.4, clang: a run-time library of clang). `test` and `bench` need what `run` needs too. With nothing missing no network, no root and no package manager is touched.
+# lua5.4, clang: a run-time library of clang, theme: one of MkDocs). `test` and `bench` need what `run` needs too. With nothing missing no network, no root and no package manager is touched.
 # NO_INSTALL=1 only says what is missing. Systems without apt get the list; install by hand, run again.
 set -eu
 
@@ -22,7 +22,7 @@ run    libsqlite3-dev        pc:sqlite3          SQLite 3.38 or later
 run    libpq-dev             pc:libpq            libpq 14 or later
 run    libedit-dev           pc:libedit          libedit, for the prompt of weir -i
 run    lua-argparse          lua:argparse        argparse, for the command lines of scripts/
-test,bench  lua5.4           cmd:lua5.4          the Lua interpreter
+test,bench,docs  lua5.4      cmd:lua5.4          the Lua interpreter
 test   lua-cjson             lua:cjson           lua-cjson for the interpreter
 test   lua-busted            lua:busted.runner   busted
 test   lua-luv               lua:luv             luv
@@ -39,7 +39,8 @@ bench  golang-go             cmd:go              Go, a peer
 test,bench  nginx-light      cmd:nginx           a server to fetch from; its service stays off
 test,bench  postgresql       cmd:initdb          PostgreSQL, to talk to; its service stays off
 test   openssl               cmd:openssl         certificates for them
-docs   cmark-gfm             cmd:cmark-gfm       Markdown to HTML
+docs,test  mkdocs            cmd:mkdocs          MkDocs: Markdown to a site
+docs,test  mkdocs-material   theme:material      its theme, with the search
 '
 
 group=${1:-}
@@ -72,6 +73,7 @@ found() { # probe
         return 1
         ;;
     clang:*) ls "$(clang -print-runtime-dir 2>/dev/null)/libclang_rt.${1#clang:}"* >/dev/null 2>&1 ;;
+    theme:*) mkdocs build --help 2>/dev/null | grep -q "[[|]${1#theme:}[]|]" ;;
     lua:*) lua5.4 -e "require '${1#lua:}'" >/dev/null 2>&1 ;;
     esac
 }

@@ -35,8 +35,7 @@ end
 
 -- What `target` names, seen from `page`.
 local function resolve(page, target)
-  local path, n = (page:match "^(.*/)" or "") .. target, nil
-  path = ("/" .. path):gsub("/%./", "/")
+  local path, n = ("/" .. (page:match "^(.*/)" or "") .. target):gsub("/%./", "/")
   repeat path, n = path:gsub("/[^/]+/%.%./", "/", 1) until n == 0
   path = path:gsub("/%.$", "/"):gsub("^/", "")
   return (path == "" or path:find "/$") and path .. "index.html" or path
@@ -87,7 +86,8 @@ end
 
 -- --- search ---------------------------------------------------------------------------------------
 local index <const> = read "search/search_index.json" or ""
-for name in ("semaphore limit bucket keyed pool cache batch fanout tasks queueing http postgres sqlite test"):gmatch "%a+" do
+local known <const> = "semaphore limit bucket keyed pool cache batch fanout tasks queueing http postgres sqlite test"
+for name in known:gmatch "%a+" do
   if not index:find(('"location":"%s.html'):format(name), 1, true) then
     complain("search/search_index.json", "does not know " .. name .. ".html")
   end

@@ -107,7 +107,7 @@ function header.page(name, text)
     elseif #declared > 0 then
       local title <const> = #declared > 3 and declared[1] .. " ... " .. declared[#declared]
         or table.concat(declared, ", ")
-      out[#out + 1] = ("\n### %s\n"):format((title:gsub("_", "\\_")))
+      out[#out + 1] = ("\n### %s\n"):format(title)
     end
     if block.comment and not part then out[#out + 1] = prose(block.comment) end
     if code:find "%S" then out[#out + 1] = ("\n```c\n%s\n```\n"):format(code) end

@@ -60,7 +60,8 @@ local function take_type(text)
       if try "fun%b()" then
         if try ":%s*" then many() end
       else
-        local _ <const> = try '"[^"]*"' or try "%b{}" or try "%b()" or try "%.%.%." or try "[%w_.]+%b<>" or try "[%w_.]+"
+        local _ <const> = try '"[^"]*"' or try "%b{}" or try "%b()" or try "%.%.%." or try "[%w_.]+%b<>"
+          or try "[%w_.]+"
       end
       while try "%[%]" or try "%?" do end
     until not try "%s*|%s*"
@@ -69,13 +70,9 @@ local function take_type(text)
   return text:sub(1, at - 1), text:sub(at):gsub("^%s+", "")
 end
 
--- A type as Markdown: code; no bar ends a cell of a table in there.
+-- A type as Markdown. A bar in code does not end a cell of a table; one in text would.
 local function code(text)
   return "`" .. text:gsub("weir%.(%u)", "%1") .. "`"
-end
-
-local function cell(text)
-  return (text:gsub("%f[\\|]|", "\\|"))
 end
 
 -- Blocks of a definition file: {lines=, head=} where `head` is the line they stand before.
@@ -125,16 +122,16 @@ end
 
 local function add_table(out, heads, rows, row)
   out[#out + 1] = "\n| " .. table.concat(heads, " | ") .. " |\n|" .. ("---|"):rep(#heads)
-  for _, entry in ipairs(rows) do out[#out + 1] = cell("| " .. row(entry) .. " |") end
+  for _, entry in ipairs(rows) do out[#out + 1] = "| " .. row(entry) .. " |" end
   out[#out + 1] = ""
 end
 
 local function typed(entry)
-  return ("`%s` | %s | %s"):format(entry.name, code(entry.type), entry.what)
+  return ("`%s` | %s | %s"):format(entry.name, code(entry.type), (entry.what:gsub("|", "\\|")))
 end
 
 local function add_function(out, owner, sep, name, arguments, said)
-  out[#out + 1] = ("\n### %s%s%s\n"):format(owner, sep, (name:gsub("_", "\\_")))
+  out[#out + 1] = ("\n### %s%s%s\n"):format(owner, sep, name)
   out[#out + 1] = ("```lua\n%s%s%s(%s)\n```\n"):format(owner, sep, name, arguments)
   if said.waits then out[#out + 1] = "*Waits.*" end
   out[#out + 1] = table.concat(said.text, "\n")
@@ -153,7 +150,7 @@ local function object(class)
 end
 
 local function add_class(out, class, said)
-  out[#out + 1] = ("\n## %s\n"):format((class:gsub("_", "\\_")))
+  out[#out + 1] = ("\n## %s\n"):format(class)
   out[#out + 1] = table.concat(said.text, "\n")
   if said.is_alias and said.aliased ~= "" then out[#out + 1] = code(said.aliased) end
   if not said.is_alias and said.aliased ~= "" then
@@ -214,7 +211,7 @@ function reference.pages(sources)
   local list <const> = {}
   for _, page in ipairs(pages) do
     local out <const> = { "# " .. page[2], "",
-      ("How to use it is told in the [guide](../%s.md). The same is in `types/`, for language servers."):format(page[3]) }
+      ("How to use it: [the guide](../%s.md). What is here is in `types/` too, for language servers."):format(page[3]) }
     local of_page <const> = classes_of[page]
     table.sort(of_page, function(a, b) -- functions first, then objects, then what they take and give
       local function rank(entry)
