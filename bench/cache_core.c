@@ -180,7 +180,7 @@ static int pause_of(weir_runtime *rt, uint64_t keys)
 
 int main(int argc, char **argv)
 {
-    weir_env env = {NULL, env_now, env_alloc, env_random, NULL};
+    weir_env env = {NULL, env_now, env_alloc, env_random, NULL, NULL};
     weir_runtime *rt = weir_runtime_new(&env);
     uint64_t a = argc > 2 ? strtoull(argv[2], NULL, 0) : 0;
     uint64_t b = argc > 3 ? strtoull(argv[3], NULL, 0) : 0;

@@ -97,7 +97,7 @@ static void sleep_until(uint64_t at)
 
 int main(void)
 {
-    weir_env env = {NULL, host_now, host_alloc, host_random, NULL};
+    weir_env env = {NULL, host_now, host_alloc, host_random, NULL, NULL};
     weir_runtime *rt = weir_runtime_new(&env);
     weir_semaphore limit;
     job jobs[6] = {0};

@@ -1,7 +1,8 @@
 /* sched/internal.h - the runtime's insides, for core/sched, core/sync and core/uv alone.
  *
  * Invariant: every PENDING waiter is counted in n.pending, every settled one stands in `ready`
- * and is counted in n.ready; `now` never goes back and is read once per turn.
+ * and is counted in n.ready; `now` never goes back; it is read once per turn,
+ * and within it when a deadline is reckoned after long work.
  */
 #ifndef WEIR_SCHED_INTERNAL_H
 #define WEIR_SCHED_INTERNAL_H

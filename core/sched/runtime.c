@@ -4,6 +4,7 @@
  * turn is run in it too, up to the budget: two tasks that hand a permit to and fro must not pay
  * for a look at the descriptors each time, and a thousand of them must not keep the loop from
  * looking at all. Nor may a few that work long each: every so many runs the clock is read again.
+ * So it is where a deadline is reckoned long after it was read.
  */
 #include "internal.h"
 
@@ -138,8 +139,12 @@ uint64_t weir_now_update(weir_runtime *rt)
     return rt->now;
 }
 
-uint64_t weir_after(const weir_runtime *rt, uint64_t delay)
+uint64_t weir_after(weir_runtime *rt, uint64_t delay)
 {
+    if (delay == WEIR_FOREVER)
+        return delay;
+    if (rt->env.coarse != NULL && rt->env.coarse(rt->env.ctx) > rt->now)
+        weir_now_update(rt);
     return delay >= WEIR_FOREVER - rt->now ? WEIR_FOREVER : rt->now + delay;
 }
 

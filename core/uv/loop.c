@@ -20,6 +20,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define NS_PER_MS UINT64_C(1000000)
 
@@ -30,6 +31,20 @@ static uint64_t env_now(void *ctx)
     (void)ctx;
     return uv_hrtime();
 }
+
+#ifdef CLOCK_MONOTONIC_COARSE
+/* The same clock at the last tick of the system (1 to 10 ms): a read of memory, no counter. */
+static uint64_t env_coarse(void *ctx)
+{
+    struct timespec t;
+    (void)ctx;
+    if (clock_gettime(CLOCK_MONOTONIC_COARSE, &t) != 0)
+        return 0;
+    return (uint64_t)t.tv_sec * WEIR_SECOND + (uint64_t)t.tv_nsec;
+}
+#else
+static uint64_t (*const env_coarse)(void *ctx) = env_now;
+#endif
 
 static void *env_alloc(void *ctx, void *ptr, size_t old, size_t size)
 {
@@ -128,7 +143,7 @@ static void on_check(uv_check_t *check)
 int weir_loop_new(uv_loop_t *uv, weir_loop **out)
 {
     weir_loop *loop = calloc(1, sizeof *loop);
-    weir_env env = {loop, env_now, env_alloc, env_random, NULL};
+    weir_env env = {loop, env_now, env_alloc, env_random, NULL, env_coarse};
     int rc = WEIR_ENOMEM;
 
     if (loop == NULL)

@@ -109,5 +109,5 @@ static void *env_alloc(void *ctx, void *ptr, size_t old, size_t size)
 
 weir_env pool_embed_env(bed *b)
 {
-    return (weir_env){b, env_now, env_alloc, chance, NULL};
+    return (weir_env){b, env_now, env_alloc, chance, NULL, NULL};
 }

@@ -192,6 +192,33 @@ static void a_turn_ends_when_it_took_long(void **state)
     bed_free(&b);
 }
 
+/* The simulator's clock cut to "ticks" of 4 ms, as a system's coarse clock is. */
+static uint64_t ticks(void *ctx)
+{
+    uint64_t now = weir_simulator_env(ctx)->now(ctx);
+    return now - now % 4000000;
+}
+
+static void a_delay_does_not_count_from_before_long_work(void **state)
+{
+    weir_simulator *sim = weir_simulator_new(WEIR_PLAN_FIFO, 1);
+    weir_env env = *weir_simulator_env(sim);
+    bed b = {sim, NULL};
+    (void)state;
+    env.coarse = ticks;
+    b.rt = weir_runtime_new(&env);
+    assert_non_null(b.rt);
+
+    weir_simulator_advance(sim, 3999999); /* no tick yet: the clock is not read */
+    CHECK(weir_after(b.rt, 5) == 5 && weir_now(b.rt) == 0);
+    weir_simulator_advance(sim, 50000000); /* 50 ms of work, and then a timeout of 10 */
+    CHECK(weir_after(b.rt, WEIR_FOREVER) == WEIR_FOREVER && weir_now(b.rt) == 0);
+    CHECK(weir_after(b.rt, 10000000) == 63999999);
+    CHECK(weir_now(b.rt) == 53999999); /* exact, not the tick */
+    CHECK(weir_after(b.rt, WEIR_FOREVER - 1) == WEIR_FOREVER);
+    bed_free(&b);
+}
+
 static unsigned fired_before_run;
 static void fire_first(weir_runtime *rt, weir_timer *timer)
 {
@@ -518,6 +545,7 @@ int main(void)
         cmocka_unit_test(validate_sees_what_is_broken),
         cmocka_unit_test(a_turn_runs_a_bounded_number_of_waiters),
         cmocka_unit_test(a_turn_ends_when_it_took_long),
+        cmocka_unit_test(a_delay_does_not_count_from_before_long_work),
         cmocka_unit_test(a_turn_reads_the_clock_once_and_fires_first),
         cmocka_unit_test(memory_through_the_runtime_is_counted),
         cmocka_unit_test(the_embedder_keeps_a_pointer),

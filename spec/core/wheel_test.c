@@ -274,7 +274,7 @@ static int run_sequence(const void *ops, size_t n, void *ctx)
     b->r.state = pl->seed;
     b->chooses = pl->chooses;
     b->chosen = -1;
-    weir_env env = {b, bed_now, bed_alloc, bed_random, pl->chooses ? bed_choose : NULL};
+    weir_env env = {b, bed_now, bed_alloc, bed_random, pl->chooses ? bed_choose : NULL, NULL};
     b->rt = weir_runtime_new(&env);
     assert_non_null(b->rt);
     for (int i = 0; i < TIMERS; i++) {
@@ -344,7 +344,7 @@ static bed *bed_new(uint64_t start)
     bed *b = calloc(1, sizeof *b);
     assert_non_null(b);
     b->clock = start;
-    weir_env env = {b, bed_now, bed_alloc, bed_random, NULL};
+    weir_env env = {b, bed_now, bed_alloc, bed_random, NULL, NULL};
     b->rt = weir_runtime_new(&env);
     assert_non_null(b->rt);
     return b;

@@ -95,7 +95,7 @@ typedef struct weir_lua_api {
 
     /* --- the core, as in weir/timer.h and weir/loop.h ------------------------------------- */
     uint64_t (*now)(const weir_runtime *rt);
-    uint64_t (*after)(const weir_runtime *rt, uint64_t delay);
+    uint64_t (*after)(weir_runtime *rt, uint64_t delay);
     void (*timer_init)(weir_timer *timer, weir_timer_fn fire);
     void (*timer_set)(weir_runtime *rt, weir_timer *timer, uint64_t deadline);
     void (*timer_unset)(weir_runtime *rt, weir_timer *timer);

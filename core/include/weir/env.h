@@ -24,7 +24,8 @@ typedef enum weir_choice {
 typedef struct weir_env {
     void *ctx; /* borrowed; passed back to every function below */
 
-    /* Monotonic nanoseconds; never goes back. Read once per turn by the runtime. */
+    /* Monotonic nanoseconds; never goes back. Read once per turn by the runtime, and now and then
+     * within it. */
     uint64_t (*now)(void *ctx);
 
     /* realloc with sizes: `size` 0 frees and returns NULL; NULL otherwise means out of memory
@@ -36,6 +37,11 @@ typedef struct weir_env {
 
     /* An index below `n` (n >= 2). NULL is FIFO: always the oldest, at no cost. */
     uint32_t (*choose)(void *ctx, uint32_t n, weir_choice kind);
+
+    /* A time that `now` has passed lately, for less than a tenth of its price: asked whenever a
+     * deadline is reckoned, so that one set after long work does not have that time gone already.
+     * NULL: time moves between turns alone (a simulator), or none is cheaper. */
+    uint64_t (*coarse)(void *ctx);
 } weir_env;
 
 #endif

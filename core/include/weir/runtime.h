@@ -65,8 +65,8 @@ uint64_t weir_now(const weir_runtime *rt);
 /* Read the clock again (a driver does it after blocking). Returns it. */
 uint64_t weir_now_update(weir_runtime *rt);
 
-/* now + `delay`, saturating to WEIR_FOREVER. */
-uint64_t weir_after(const weir_runtime *rt, uint64_t delay);
+/* now + `delay`, saturating to WEIR_FOREVER. Reads the clock again if its coarse hand moved. */
+uint64_t weir_after(weir_runtime *rt, uint64_t delay);
 
 /* Root of the tree: parent of main and detached tasks. Lends. */
 weir_scope *weir_root(weir_runtime *rt);
