@@ -35,7 +35,8 @@ end
 
 -- What `target` names, seen from `page`.
 local function resolve(page, target)
-  local path, n = ("/" .. (page:match "^(.*/)" or "") .. target):gsub("/%./", "/")
+  local path = ("/" .. (page:match "^(.*/)" or "") .. target):gsub("/%./", "/")
+  local n
   repeat path, n = path:gsub("/[^/]+/%.%./", "/", 1) until n == 0
   path = path:gsub("/%.$", "/"):gsub("^/", "")
   return (path == "" or path:find "/$") and path .. "index.html" or path

@@ -167,7 +167,7 @@ local function add_class(out, class, said)
   end
 end
 
---- The pages: a list of {file=, title=, text=}, of the texts of definition files in their order.
+--- The pages: a list of {file=, title=, guide=, text=}, of the texts of definition files in their order.
 function reference.pages(sources)
   -- page -> classes in order; class -> what is said of it, and its functions.
   local classes_of <const>, classes <const> = {}, {}
@@ -231,7 +231,7 @@ function reference.pages(sources)
         add_function(out, object(entry.class), f.sep, f.name, f.arguments, f.said)
       end
     end
-    list[#list + 1] = { file = page[1], title = page[2], text = table.concat(out, "\n") .. "\n" }
+    list[#list + 1] = { file = page[1], title = page[2], guide = page[3], text = table.concat(out, "\n") .. "\n" }
   end
   return list
 end

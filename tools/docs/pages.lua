@@ -94,17 +94,28 @@ local function carry(path, text)
 end
 
 -- --- pages ----------------------------------------------------------------------------------------
-local function add_page(path)
+local function add_page(path, more)
   linked[path] = true
-  local text <const> = assert(read(path), path)
-  write(("pages/%s.md"):format(place(path)), carry(path, text))
+  local text <const> = carry(path, assert(read(path), path))
+  write(("pages/%s.md"):format(place(path)), text .. (more and ("\nEvery function, with its types: %s.\n"):format(more) or ""))
 end
+
+local sources <const> = {}
+for _, path in ipairs(lines_of "LC_ALL=C ls types/weir.lua types/weir/*.lua") do sources[#sources + 1] = read(path) end
+local modules <const> = reference.pages(sources)
+local reference_of <const> = {} -- a page of docs/ -> what its last line leads to
+for _, module in ipairs(modules) do
+  write(("pages/lua/%s.md"):format(module.file), module.text)
+  reference_of[module.guide] = (reference_of[module.guide] and reference_of[module.guide] .. ", " or "")
+    .. ("[%s](lua/%s.md)"):format(module.title, module.file)
+end
+reference_of.sqlite = reference_of.postgres
 
 add_page "README.md"
 local written <const> = {}
 for _, path in ipairs(lines_of "LC_ALL=C ls docs/*.md") do
   written[place(path)] = true
-  add_page(path)
+  add_page(path, reference_of[place(path)])
 end
 written.index = true
 
@@ -117,11 +128,6 @@ for _, path in ipairs(lines_of "LC_ALL=C ls core/include/weir/*.h bindings/inclu
   write(("pages/%s.md"):format(file), text)
   headers[#headers + 1] = { name = name, file = file, what = what }
 end
-
-local sources <const> = {}
-for _, path in ipairs(lines_of "LC_ALL=C ls types/weir.lua types/weir/*.lua") do sources[#sources + 1] = read(path) end
-local modules <const> = reference.pages(sources)
-for _, page in ipairs(modules) do write(("pages/lua/%s.md"):format(page.file), page.text) end
 
 while #queue > 0 do
   local path <const> = table.remove(queue)
