@@ -97,6 +97,7 @@ build = {
         "core/sync/semaphore_queue.c",
         "core/sync/semaphore_watch.c",
         "core/uv/alarm.c",
+        "core/uv/inbox.c",
         "core/uv/loop.c",
         "core/uv/poll.c",
         "core/uv/resolve.c",

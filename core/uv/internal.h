@@ -27,7 +27,7 @@ struct weir_loop {
     uv_check_t check;     /* after the poll: take the turn */
     unsigned n_handles, n_requests;
 
-    weir_list polls, signals, works;
+    weir_list polls, signals, works, inboxes;
     weir_list queue;   /* resolves that wait for a slot */
     weir_list running; /* resolves on the pool, cancelled ones too */
     weir_list answers; /* resolves whose outcome is known; told in the next check */
@@ -52,6 +52,7 @@ void weir__resolve_answer(weir_loop *loop);
 /* For weir_loop_free: free those still open. */
 void weir__poll_free_all(weir_loop *loop);
 void weir__signal_free_all(weir_loop *loop);
+void weir__inbox_free_all(weir_loop *loop);
 
 /* Try to keep every work and resolve from starting; no resolve is called back any more. */
 void weir__work_cancel_all(weir_loop *loop);

@@ -156,6 +156,7 @@ int weir_loop_new(uv_loop_t *uv, weir_loop **out)
     weir_list_init(&loop->polls);
     weir_list_init(&loop->signals);
     weir_list_init(&loop->works);
+    weir_list_init(&loop->inboxes);
     weir_list_init(&loop->queue);
     weir_list_init(&loop->running);
     weir_list_init(&loop->answers);
@@ -214,6 +215,7 @@ void weir_loop_free(weir_loop *loop)
     if (loop == NULL)
         return;
     loop->rt->wake = NULL;
+    weir__inbox_free_all(loop);
     weir__poll_free_all(loop);
     weir__signal_free_all(loop);
     weir__resolve_cancel_all(loop);

@@ -10,6 +10,7 @@
 #include <weir/graph.h>
 #include <weir/heap.h>
 #include <weir/histogram.h>
+#include <weir/inbox.h>
 #include <weir/list.h>
 #include <weir/loop.h>
 #include <weir/pool.h>
