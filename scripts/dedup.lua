@@ -5,7 +5,7 @@
 --     weir scripts/dedup.lua                # a demonstration against an origin of its own
 --
 -- Its parts are in dedup/: options (command line), directives and policy (what HTTP allows a cache),
--- headers (what of a head goes on), origin (requests to it), proxy (who shares what), serve (the
+-- headers (what of a head goes on), status (Cache-Status), origin (requests to it), proxy (who shares what), serve (the
 -- socket), demo and server; docs/dedup.md says how they work together. Runs under `weir` and plain Lua 5.4.
 
 local here <const> = arg[0]:match("^(.*)/[^/]*$") or "."
@@ -22,9 +22,9 @@ local GRACE <const> = 4 -- seconds for requests under way, once it is interrupte
 
 local function summary(stats)
   local seen <const> = stats.seen
-  return ("dedup.lua: %d requests in %.0f s: %d hits, %d stale, %d joined, %d misses, %d passed, %d failed; "
-    .. "%d requests to the origin"):format(seen.requests, stats.seconds, seen.hit, seen.stale, seen.joined, seen.miss,
-    seen.pass, seen.failed, stats.origin.requests)
+  return ("dedup.lua: %d requests in %.0f s: %d hits, %d stale, %d joined, %d misses, %d as they were, %d passed, "
+    .. "%d failed; %d requests to the origin"):format(seen.requests, stats.seconds, seen.hit, seen.stale, seen.joined,
+    seen.miss, seen.revalidated, seen.pass, seen.failed, stats.origin.requests)
 end
 
 -- Serve until `interrupted` returns, then let requests under way finish. In a shield: the server is

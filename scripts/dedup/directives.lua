@@ -54,10 +54,8 @@ function directives.vary(value)
   return names
 end
 
---- Seconds from now to an HTTP date, nil if it is none.
----@return number?
-function directives.until_date(value)
-  return type(value) == "string" and not value:find("^%s*%d+%s*$") and retry.after(value) or nil
-end
+--- Seconds since 1970 of an HTTP date, nil if it is none.
+---@return integer?
+directives.date = retry.date
 
 return directives

@@ -1,5 +1,7 @@
 -- dedup.headers - what of a head goes on: to the origin, and from it to the client (RFC 9110, 7.6).
 
+local directives = require "dedup.directives"
+
 local headers = {}
 
 -- Of this connection alone, or said anew by whoever sends the message on.
@@ -10,6 +12,9 @@ local hop <const> = { connection = true, ["keep-alive"] = true, ["proxy-authenti
 local own <const> = { ["if-none-match"] = true, ["if-modified-since"] = true, ["if-match"] = true,
   ["if-unmodified-since"] = true, ["if-range"] = true, range = true, ["cache-control"] = true, pragma = true,
   cookie = true }
+
+-- What a 304 says of itself, not of the body that is kept.
+local of_body <const> = { ["content-encoding"] = true, ["content-type"] = true, ["content-range"] = true }
 
 local VIA <const> = "1.1 weir-dedup"
 
@@ -22,12 +27,13 @@ local function named(value)
   return names
 end
 
---- The head for the origin. `shared`: the answer is for others too.
+--- The head for the origin. `shared`: the answer is for others too; `old`: only if it is not this one any more.
 ---@param request weir.http.Request
 ---@param origin { authority: string }
 ---@param shared boolean
+---@param old? table an answer
 ---@return table<string, any>
-function headers.to_origin(request, origin, shared)
+function headers.to_origin(request, origin, shared, old)
   local out <const>, also <const> = {}, named(request.headers.connection)
   for name, value in pairs(request.headers) do
     if not hop[name] and not also[name] and not (shared and own[name]) then
@@ -41,12 +47,15 @@ function headers.to_origin(request, origin, shared)
   out.via = (request.headers.via and request.headers.via .. ", " or "") .. VIA
   out.host = origin.authority
   out["accept-encoding"] = "identity" -- bodies are kept as they are read
+  if old then
+    out["if-none-match"], out["if-modified-since"] = old.headers.etag, old.headers["last-modified"]
+  end
   return out
 end
 
 --- The head for the client.
 ---@param head table<string, any> of the origin's answer
----@param what string for X-Cache: HIT, STALE, MISS, JOINED or PASS
+---@param what string for X-Cache
 ---@return table<string, any>
 function headers.to_client(head, what)
   local out <const>, also <const> = {}, named(head.connection)
@@ -60,13 +69,42 @@ function headers.to_client(head, what)
   return out
 end
 
+local function opaque(tag)
+  return tag and tag:gsub("^W/", "") or nil
+end
+
+--- Is this 304 about that answer (RFC 9111, 4.3.4)?
+---@param head table<string, any> of the 304
+---@param old table<string, any> of the answer
+function headers.confirms(head, old)
+  return head.etag == nil or old.etag == nil or opaque(head.etag) == opaque(old.etag)
+end
+
+--- The head of an answer that a 304 confirmed: as the 304 says where it says something (RFC 9111, 3.2).
+---@param old table<string, any>
+---@param head table<string, any> of the 304
+---@return table<string, any>
+function headers.freshened(old, head)
+  local out <const>, also <const> = {}, named(head.connection)
+  for name, value in pairs(old) do
+    out[name] = value
+  end
+  out.age = nil -- the 304 has one of its own, or none
+  for name, value in pairs(head) do
+    if not hop[name] and not also[name] and not of_body[name] then
+      out[name] = value
+    end
+  end
+  return out
+end
+
 --- Do the client's conditions say that it has this answer already (RFC 9110, 13.2.2)?
 ---@param request weir.http.Request
 ---@param head table<string, any>
 function headers.is_not_modified(request, head)
   local tags <const> = request.headers["if-none-match"]
   if tags then
-    local mine <const> = head.etag and head.etag:gsub("^W/", "")
+    local mine <const> = opaque(head.etag)
     if tags:match("^%s*%*%s*$") then
       return true
     end
@@ -77,8 +115,9 @@ function headers.is_not_modified(request, head)
     end
     return false
   end
-  local since <const> = request.headers["if-modified-since"]
-  return since ~= nil and since == head["last-modified"]
+  local since <const> = directives.date(request.headers["if-modified-since"])
+  local changed <const> = directives.date(head["last-modified"] or head.date)
+  return since ~= nil and changed ~= nil and changed <= since
 end
 
 return headers

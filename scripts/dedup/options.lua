@@ -19,13 +19,16 @@ against an origin of its own on this machine.]]
 
 local epilog <const> = [[
 Passed on as they are, with answers of their own: other methods, requests with Authorization, Cookie,
-Range or a body, or whose Cache-Control says no-store. Nobody but the one who asked gets an answer that is private,
-no-store or no-cache, that sets a cookie, varies by *, or is larger than --max-object. Answers that
-vary by a field of the request are kept apart. A method other than GET, HEAD, OPTIONS and TRACE
-that succeeds drops what is kept of its URL.
+Range, If-Match or a body, or whose Cache-Control says no-store. Nobody but the one who asked gets an
+answer that is private, no-store or no-cache, that sets a cookie, varies by *, or is larger than
+--max-object. Answers that vary by a field of the request are kept apart. A method other than GET,
+HEAD, OPTIONS and TRACE that succeeds drops what is kept of its URL. What is too old and has an ETag or
+Last-Modified is asked about (304), not fetched again. stale-while-revalidate and stale-if-error of an
+answer go before --stale and --stale-if-error; must-revalidate before all.
 
 --stats-path shows counts as JSON. X-Cache says of each answer how it came about: HIT, STALE (renewed
-behind), MISS (asked for), JOINED (waited for another's), PASS, FAILED.
+behind, or the origin failed), REVALIDATED (asked about: as it was), MISS (asked for), JOINED (waited
+for another's), PASS, FAILED. Cache-Status (RFC 9211) says it in full.
 
 Exit code: 0 ended by --demo, 1 it could not listen, or the demonstration's counts do not agree, 2
 wrong usage, 130 interrupted (requests under way got 4 s to finish).]]
@@ -80,6 +83,8 @@ local function build()
   option("--ttl", "S", seconds "--ttl", "freshness of answers that do not say theirs (60)")
   option("--stale", "S", seconds "--stale", "seconds after that in which the old one is answered at once (30)")
   option("--stale-if-error", "S", seconds "--stale-if-error", "and in which it is answered if the origin fails (300)")
+  option("--keep", "S", seconds "--keep",
+    "and in which one with an ETag or Last-Modified is kept to be asked about (3600)")
   option("--negative-ttl", "S", seconds "--negative-ttl", "freshness of 404 and 410 that do not say theirs (1)")
   option("--max-bytes", "N", bytes "--max-bytes", "memory for answers, such as 64M or 1G (256M)")
   option("--max-object", "N", bytes "--max-object", "larger answers are passed on, not kept (8M)")
@@ -100,9 +105,9 @@ local function build()
 end
 
 local defaults <const> = {
-  ttl = 60, stale = 30, stale_if_error = 300, negative_ttl = 1, max_bytes = 256 << 20, max_object = 8 << 20,
-  max_entries = 1000000, origin_limit = 64, max_waiting = 10000, timeout = 30, stats_path = "/stats",
-  listen = { host = "127.0.0.1", port = 8080 },
+  ttl = 60, stale = 30, stale_if_error = 300, keep = 3600, negative_ttl = 1, max_bytes = 256 << 20,
+  max_object = 8 << 20, max_entries = 1000000, origin_limit = 64, max_waiting = 10000, timeout = 30,
+  stats_path = "/stats", listen = { host = "127.0.0.1", port = 8080 },
 }
 
 ---@param line string[] the command line, without the script

@@ -1,7 +1,8 @@
 -- dedup.origin - requests to the server behind: one whole answer for the cache, or one passed through.
 --
--- fetch() gives an answer in memory: {status, headers, body, at (when it came), verdict}. An answer
--- larger than `max_object` is not read; the caller passes the request on. pass() gives a reply whose
+-- fetch() gives an answer in memory: {status, headers, body, at (when it came), verdict, said (the
+-- status that came, 304 for one that is as it was)}. An answer larger than `max_object` is not read;
+-- the caller passes the request on. pass() gives a reply whose
 -- body is read from the origin as the client takes it. What the origin fails with is raised.
 
 local http = require "weir.http"
@@ -24,7 +25,7 @@ function origin.new(given)
   }
   return setmetatable({
     client = client, base = given.origin.base, authority = given.origin.authority, given = given,
-    counts = { requests = 0, loads = 0, passed = 0, failed = 0, bytes = 0 },
+    counts = { requests = 0, loads = 0, confirmed = 0, passed = 0, failed = 0, bytes = 0 },
   }, origin)
 end
 
@@ -33,11 +34,11 @@ function origin:close()
 end
 
 -- One request; `timeout` is for the head of the answer. Counted.
-local function ask(self, request, shared, body)
+local function ask(self, request, shared, body, old)
   local counts <const> = self.counts
   counts.requests = counts.requests + 1
   local fine, response = pcall(weir.timeout, self.given.timeout, self.client.request, self.client, {
-    url = self.base .. request.target, method = request.method, headers = heads.to_origin(request, self, shared),
+    url = self.base .. request.target, method = request.method, headers = heads.to_origin(request, self, shared, old),
     body = body ~= "" and body or nil, stream = true, follow = false,
   })
   if not fine then
@@ -65,19 +66,32 @@ local function read_body(self, response)
   return table.concat(pieces)
 end
 
---- The answer to a request that may be others' too, or nil if it is too large to keep.
+local function answer_of(self, said, status, headers, body, asked, at)
+  return { status = status, said = said, headers = headers, body = body, at = at,
+    verdict = policy.judge(status, headers, self.given, at - asked) }
+end
+
+--- The answer to a request that may be others' too, or nil if it is too large to keep. `old` is what
+--- is kept: the origin is asked whether that is still right, if there is anything to tell by.
 ---@async
 ---@param request weir.http.Request
+---@param old? table an answer
 ---@return table? answer
-function origin:fetch(request)
-  self.counts.loads = self.counts.loads + 1
-  local response <close> = ask(self, request, true)
-  local body = weir.timeout(self.given.timeout, read_body, self, response)
-  if not body then
-    return nil
+function origin:fetch(request, old)
+  local counts <const>, asked <const> = self.counts, weir.now()
+  counts.loads = counts.loads + 1
+  old = old and (old.headers.etag or old.headers["last-modified"]) and old
+  local response <close> = ask(self, request, true, nil, old)
+  local at <const> = weir.now()
+  if response.status == 304 and old then
+    if not heads.confirms(response.headers, old.headers) then
+      return self:fetch(request) -- it is about another one than ours
+    end
+    counts.confirmed = counts.confirmed + 1
+    return answer_of(self, 304, old.status, heads.freshened(old.headers, response.headers), old.body, asked, at)
   end
-  return { status = response.status, headers = response.headers, body = body, at = weir.now(),
-    verdict = policy.judge(response.status, response.headers, self.given) }
+  local body = weir.timeout(self.given.timeout, read_body, self, response)
+  return body and answer_of(self, response.status, response.status, response.headers, body, asked, at)
 end
 
 --- A reply to `request` alone.

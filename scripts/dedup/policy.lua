@@ -1,8 +1,10 @@
--- dedup.policy - what a shared cache may do with a request and with an answer (RFC 9111, 3 and 4).
+-- dedup.policy - what a shared cache may do with a request and with an answer (RFC 9111, 3 to 5; RFC 5861).
 --
 -- Strict where giving one client what was meant for another would do harm, generous only where the
--- command line says so. A request is answered from the cache, or it is passed on as it is. An
--- answer is `kept` for `ttl` seconds, or is for its own request alone (`private`).
+-- command line says so. A request is answered from the cache, or it is passed on as it is. An answer
+-- is for its own request alone (`private`), or it is kept: fresh for `ttl` seconds from when it came
+-- (negative: it came stale), then usable for `stale` seconds while it is renewed behind, for
+-- `stale_if_error` if the origin fails, and for asking whether it is still right if it has a validator.
 
 local directives = require "dedup.directives"
 
@@ -36,6 +38,8 @@ function policy.passes(request, given)
     return "cookie"
   elseif headers.range or headers["if-range"] then
     return "range"
+  elseif headers["if-match"] or headers["if-unmodified-since"] then
+    return "condition" -- for the origin to judge, not for a cache (RFC 9111, 4.3.2)
   elseif headers.upgrade then
     return "upgrade"
   elseif asked["no-store"] and not given.ignore_clients then
@@ -44,14 +48,12 @@ function policy.passes(request, given)
   return nil
 end
 
---- Does the client ask for what is newer than anything kept?
-function policy.wants_fresh(request, given)
+-- What a request asks of a cache.
+local function wishes(request, given)
   if given.ignore_clients then
-    return false
+    return {}
   end
-  local said_it <const> = request.headers["cache-control"] or request.headers.pragma
-  local asked <const> = directives.parse(said_it)
-  return asked["no-cache"] ~= nil or directives.seconds(asked, "max-age") == 0
+  return directives.parse(request.headers["cache-control"] or request.headers.pragma)
 end
 
 --- Would the client rather have nothing than a request to the origin?
@@ -59,33 +61,117 @@ function policy.only_if_cached(request)
   return directives.parse(request.headers["cache-control"])["only-if-cached"] ~= nil
 end
 
--- Seconds for which an answer is fresh: as it says itself, for shared caches first, or nil.
-local function said(found, headers)
-  return directives.seconds(found, "s-maxage") or directives.seconds(found, "max-age")
-    or headers.expires and math.max(0, directives.until_date(headers.expires) or 0) or nil
+-- Seconds that a request puts up with beyond freshness.
+local function max_stale(asked)
+  return asked["max-stale"] == true and math.huge or directives.seconds(asked, "max-stale") or 0
 end
 
---- What may be done with an answer.
----@param headers table<string, any>
----@param status integer
+--- What an answer that is kept is good for at `now`, by what it says and what the request asks:
+--- "fresh"; "stale", to be given and renewed behind; or to be asked about first: "request" because
+--- this request wants that, "expired" because nobody may have it otherwise.
+---@param answer table
+---@param request weir.http.Request
 ---@param given table the command line
----@return { private: boolean, why: string?, kept: boolean, ttl: number, strict: boolean, age: number, vary: string[] }
-function policy.judge(status, headers, given)
+---@param now number
+---@return "fresh"|"stale"|"request"|"expired"
+---@return number ttl seconds of freshness left; negative: past it
+function policy.use(answer, request, given, now)
+  local verdict <const>, asked <const> = answer.verdict, wishes(request, given)
+  local ttl <const>, age <const> = verdict.ttl - (now - answer.at), verdict.age + (now - answer.at)
+  local oldest <const> = directives.seconds(asked, "max-age")
+  local least <const> = directives.seconds(asked, "min-fresh") or 0
+  if asked["no-cache"] or oldest and age >= oldest or ttl > 0 and ttl < least then
+    return "request", ttl
+  elseif ttl > 0 then
+    return "fresh", ttl
+  elseif not verdict.strict and -ttl < math.max(verdict.stale, max_stale(asked)) then
+    return "stale", ttl
+  end
+  return "expired", ttl
+end
+
+--- May an answer stand where the origin fails at `now`?
+function policy.may_stand(answer, now)
+  return now - answer.at - answer.verdict.ttl < answer.verdict.stale_if_error
+end
+
+-- Seconds for which an answer is fresh: as it says itself, for shared caches first, or nil. Expires
+-- counts from Date, which is the origin's own clock; what is no date has passed.
+local function said(found, headers, wall)
+  return directives.seconds(found, "s-maxage") or directives.seconds(found, "max-age")
+    or headers.expires and math.max(0, (directives.date(headers.expires) or 0)
+      - (directives.date(headers.date) or wall)) or nil
+end
+
+-- Seconds that an answer was old when it came (RFC 9111, 4.2.3). Date has whole seconds, and so has
+-- `wall`: a second between them may be none.
+local function initial_age(headers, delay, wall)
+  local date <const> = directives.date(headers.date)
+  local counted <const> = math.min(tonumber((headers.age or ""):match("^%s*(%d+)")) or 0, 2 ^ 31)
+  return math.max(date and wall - date - 1 or 0, counted + delay)
+end
+
+-- The windows after freshness. An origin that says them means them, s-maxage or not; what it does
+-- not say is the command line's, unless it forbids to give what is stale.
+local function windows(found, given)
+  if found["must-revalidate"] or found["proxy-revalidate"] then
+    return 0, 0, true
+  end
+  local strict <const> = found["s-maxage"] ~= nil
+  return directives.seconds(found, "stale-while-revalidate") or strict and 0 or given.stale,
+    directives.seconds(found, "stale-if-error") or strict and 0 or given.stale_if_error, false
+end
+
+---@class dedup.Verdict
+---@field private boolean for its own request alone
+---@field why? string
+---@field kept boolean
+---@field ttl number seconds
+---@field age number seconds that it was old when it came
+---@field stale number seconds
+---@field stale_if_error number seconds
+---@field strict boolean never to be given past its freshness, whatever a client allows
+---@field vary string[]
+
+--- What may be done with an answer.
+---@param status integer
+---@param headers table<string, any>
+---@param given table the command line
+---@param delay? number seconds from the request to the answer
+---@param wall? integer seconds since 1970
+---@return dedup.Verdict
+function policy.judge(status, headers, given, delay, wall)
+  wall = wall or os.time()
   local found <const> = directives.parse(headers["cache-control"])
   local vary <const> = directives.vary(headers.vary)
-  local lifetime <const> = said(found, headers)
-  local age <const> = headers.age and tonumber(headers.age:match("^%s*(%d+)%s*$")) or 0
-  local verdict = { private = false, kept = false, ttl = 0, age = age, vary = vary ~= "*" and vary or {},
-    strict = (found["must-revalidate"] or found["proxy-revalidate"] or found["s-maxage"]) ~= nil }
+  local lifetime <const> = said(found, headers, wall)
+  local stale <const>, stale_if_error <const>, strict <const> = windows(found, given)
+  local verdict = { private = false, kept = false, ttl = 0, age = initial_age(headers, delay or 0, wall),
+    vary = vary ~= "*" and vary or {}, stale = stale, stale_if_error = stale_if_error,
+    strict = strict or found["s-maxage"] ~= nil }
   local why = found["no-store"] and "no-store" or found.private and "private" or found["no-cache"] and "no-cache"
     or headers["set-cookie"] and "set-cookie" or vary == "*" and "vary" or status == 206 and "range"
+    or status == 304 and "condition"
   if why then
     verdict.private, verdict.why = true, why
   elseif lifetime or (heuristic[status] and status ~= 501) then
     verdict.kept = true
-    verdict.ttl = math.max(0, (lifetime or (status < 400 and given.ttl or given.negative_ttl)) - age)
+    verdict.ttl = (lifetime or (status < 400 and given.ttl or given.negative_ttl)) - verdict.age
   end
   return verdict
+end
+
+--- Seconds for which a cache has a use for an answer.
+---@param answer table
+---@param given table the command line
+---@return number
+function policy.worth(answer, given)
+  local verdict <const>, headers <const> = answer.verdict, answer.headers
+  if not verdict.kept then
+    return 0
+  end
+  local ask <const> = (headers.etag or headers["last-modified"]) and given.keep or 0
+  return math.max(0, verdict.ttl + math.max(verdict.stale, verdict.stale_if_error, ask))
 end
 
 return policy

@@ -8,6 +8,8 @@
 --           come while the mark is kept
 --   revary  it varies by more than the key says: it is kept under the longer key, and whoever
 --           waited looks again under his own
+-- The cache keeps an answer as long as there is any use for it, and shares its loads; whether it is
+-- fresh, may be given stale, or must be asked about first is seen when it is taken out (dedup.policy).
 -- Invariant: nobody gets an answer that was made for a request unlike his own.
 
 local weir = require "weir"
@@ -16,25 +18,26 @@ local heads = require "dedup.headers"
 local new_origin = require "dedup.origin".new
 local policy = require "dedup.policy"
 local size_of = require "dedup.origin".size
+local cache_status = require "dedup.status"
 
 local proxy = {}
 proxy.__index = proxy
 
 local PASS_TTL <const> = 10     -- seconds that "ask for yourself" is remembered
-local STALE_AT_ONCE <const> = 1e-9 -- seconds: a ttl of 0 keeps nothing
 local KEYS <const> = 3          -- longer keys tried before a request goes its own way
 local VARIES <const> = 10000    -- targets whose Vary is remembered
 local RETRY <const> = "1"       -- seconds of Retry-After where nothing better is known
 
 ---@param given table the command line
 function proxy.new(given)
-  local self = setmetatable({ given = given, origin = new_origin(given), began = weir.now() }, proxy)
+  local self = setmetatable({ given = given, origin = new_origin(given), began = weir.now(), renewing = {} }, proxy)
   self.varies = weir.cache { ttl = math.huge, max = VARIES, name = "vary" }
   self.cache = weir.cache {
-    name = "answers", ttl = given.ttl, stale = given.stale, stale_if_error = given.stale_if_error,
-    max = given.max_entries, max_bytes = given.max_bytes, size = size_of, max_waiting = given.max_waiting,
+    name = "answers", max = given.max_entries, max_bytes = given.max_bytes, size = size_of,
+    max_waiting = given.max_waiting,
   }
-  self.seen = { requests = 0, hit = 0, stale = 0, miss = 0, joined = 0, pass = 0, failed = 0, not_modified = 0 }
+  self.seen = { requests = 0, hit = 0, stale = 0, miss = 0, joined = 0, revalidated = 0, pass = 0, failed = 0,
+    not_modified = 0, renewed = 0, not_renewed = 0 }
   return self
 end
 
@@ -74,31 +77,44 @@ end
 
 -- --- loads ----------------------------------------------------------------------------------------
 
--- How an answer is kept. One that is stale at once may still be given as such, unless it forbids that.
-local function keep(verdict, target)
-  local ttl <const> = verdict.kept and not verdict.strict and math.max(verdict.ttl, STALE_AT_ONCE) or verdict.ttl
-  return { ttl = ttl, tags = { target }, stale = not verdict.strict }
+-- How an answer is kept.
+local function keep(self, answer, target)
+  return { ttl = policy.worth(answer, self.given), tags = { target } }
 end
 
--- The loader: `asker` is who began the load, and keeps what is his alone.
+-- The loader: `asker` is who began the load, keeps what is his alone, and brings what is kept (`old`).
+-- An origin that fails has no answer that could be kept; what is old may be better.
 local function load(_, self, asker)
   local request <const>, names <const> = asker.request, asker.names
-  local answer = self.origin:fetch(request)
+  local answer = self.origin:fetch(request, asker.old)
   local verdict <const> = answer and answer.verdict
   asker.answer, asker.loaded = answer, true
-  if not answer or verdict.private then
-    return { mark = "pass", why = verdict and verdict.why or "size" }, { ttl = PASS_TTL, stale = false }
+  if answer and answer.status >= 500 then
+    error({ answer = answer, asker = asker }, 0)
+  elseif not answer or verdict.private then
+    return { mark = "pass", why = verdict and verdict.why or "size" }, { ttl = PASS_TTL }
   end
   local all, is_more = union(names, verdict.vary)
   if is_more then
     self.varies:set(request.target, all)
-    self.cache:set(key_of(request, all), answer, keep(verdict, request.target))
+    self.cache:set(key_of(request, all), answer, keep(self, answer, request.target))
     return { mark = "revary" }, { ttl = 0 }
   end
-  if answer.status >= 500 then
-    error({ answer = answer }, 0) -- what is old may be better
+  return answer, keep(self, answer, request.target)
+end
+
+-- A load behind a stale answer: one at a time for a key, whoever had the answer.
+local function renew(self, key, asker)
+  if self.renewing[key] then
+    return
   end
-  return answer, keep(verdict, request.target)
+  self.renewing[key] = true
+  weir.daemon(function()
+    local _ <close> = setmetatable({}, { __close = function() self.renewing[key] = nil end })
+    local fine = pcall(self.cache.refresh, self.cache, key, load, self, asker)
+    local what <const> = fine and "renewed" or "not_renewed"
+    self.seen[what] = self.seen[what] + 1
+  end)
 end
 
 -- --- replies ---------------------------------------------------------------------------------------
@@ -108,14 +124,28 @@ local function count(self, what)
   return what:upper()
 end
 
-local function reply(self, request, answer, what)
+local function ttl_of(answer)
+  return answer.verdict.ttl - (weir.now() - answer.at)
+end
+
+-- `how` is for Cache-Status, which gets the ttl here.
+local function reply(self, request, answer, what, how)
   local head = heads.to_client(answer.headers, count(self, what))
   head.age = tostring(math.floor(answer.verdict.age + weir.now() - answer.at))
+  how.ttl = answer.verdict.kept and ttl_of(answer) or nil
+  head["cache-status"] = cache_status(head["cache-status"], how)
   if answer.status == 200 and heads.is_not_modified(request, answer.headers) then
     self.seen.not_modified = self.seen.not_modified + 1
     return { status = 304, headers = head }
   end
   return { status = answer.status, headers = head, body = answer.body }
+end
+
+-- What came of a load: for who asked (`what` is "miss" or "revalidated"), and who joined.
+local function reply_loaded(self, request, answer, what, fwd)
+  return reply(self, request, answer, what, { fwd = fwd, status = answer.said, collapsed = what == "joined",
+    stored = policy.worth(answer, self.given) > 0 and not answer.verdict.private,
+    detail = answer.verdict.why })
 end
 
 local function plain(status, text, headers)
@@ -124,24 +154,35 @@ local function plain(status, text, headers)
   return { status = status, headers = headers, body = text .. "\n" }
 end
 
+local of_origin <const> = { overload = true, timeout = true, network = true, protocol = true }
+
+-- Is this the origin's failure? All else (a cancel, a fault of ours) is for who is above.
+local function is_failure(err)
+  return type(err) == "table" and err.answer ~= nil or of_origin[weir.kind(err)] == true
+end
+
 -- What a failure is for the client.
 local function failed(self, err)
   local kind <const> = weir.kind(err)
-  count(self, "failed")
-  if kind == "overload" then
-    local seconds = err.retry_after and tostring(math.ceil(err.retry_after)) or RETRY
-    return plain(503, "too many requests wait for the origin", { ["retry-after"] = seconds })
-  elseif kind == "timeout" then
-    return plain(504, ("the origin did not answer within %g s"):format(self.given.timeout))
-  elseif kind == "network" or kind == "protocol" then
-    return plain(502, "the origin cannot be reached: " .. tostring(err.code or err.kind))
+  if not of_origin[kind] then
+    error(err, 0)
   end
-  error(err, 0)
+  local head <const> = { ["x-cache"] = count(self, "failed"),
+    ["cache-status"] = cache_status(nil, { fwd = "miss", detail = kind }) }
+  if kind == "overload" then
+    head["retry-after"] = err.retry_after and tostring(math.ceil(err.retry_after)) or RETRY
+    return plain(503, "too many requests wait for the origin", head)
+  elseif kind == "timeout" then
+    return plain(504, ("the origin did not answer within %g s"):format(self.given.timeout), head)
+  end
+  return plain(502, "the origin cannot be reached: " .. tostring(err.code or err.kind), head)
 end
 
-local function pass(self, request)
+local function pass(self, request, why, fwd)
   count(self, "pass")
   local answer = self.origin:pass(request)
+  answer.headers["cache-status"] = cache_status(answer.headers["cache-status"],
+    { fwd = fwd or why == "method" and "method" or "bypass", status = answer.status, detail = why })
   if policy.is_unsafe(request.method) and answer.status < 400 then
     self.cache:delete_tag(request.target)
     self.cache:delete(request.target)
@@ -151,55 +192,85 @@ end
 
 -- --- the way of a request that may share -------------------------------------------------------------
 
-local function is_stale(answer)
-  return weir.now() - answer.at > answer.verdict.ttl
+-- Ask the origin about what is kept, or what takes its place, and fall back on it if the origin fails.
+local function ask_anew(self, key, asker, old)
+  asker.old = old
+  local fine, found = pcall(self.cache.refresh, self.cache, key, load, self, asker)
+  if fine then
+    return found
+  elseif is_failure(found) and policy.may_stand(old, weir.now()) then
+    return nil, { fwd = asker.fwd, status = found.answer and found.answer.said, detail = weir.kind(found) }
+  end
+  error(found, 0)
+end
+
+-- One try under the key that is known by now: a reply; or nil, and why the request goes its own way,
+-- or nothing if there is another key to be tried.
+local function try(self, request)
+  local names <const>, began <const> = self.varies:peek(request.target) or {}, weir.now()
+  local key <const> = key_of(request, names)
+  local asker <const> = { request = request, names = names, fwd = #names > 0 and "vary-miss" or "uri-miss" }
+  local found = self.cache:get(key, load, self, asker)
+  if not asker.loaded and not found.mark and found.at < began then -- it was there
+    local use <const> = policy.use(found, request, self.given, began)
+    if use == "fresh" then
+      return reply(self, request, found, "hit", { hit = true })
+    elseif use == "stale" then
+      asker.old = found
+      renew(self, key, asker)
+      return reply(self, request, found, "stale", { hit = true })
+    end
+    asker.fwd = use == "request" and "request" or "stale"
+    local old <const> = found
+    local how
+    found, how = ask_anew(self, key, asker, old)
+    if not found then
+      return reply(self, request, old, "stale", how)
+    end
+  end
+  local mine <const> = asker.answer
+  if found.mark and not mine then
+    return nil, found.mark == "pass" and found.why or nil
+  end
+  local answer <const> = mine or found
+  local what <const> = not asker.loaded and "joined" or answer.said == 304 and asker.old and "revalidated" or "miss"
+  return reply_loaded(self, request, answer, what, asker.fwd)
 end
 
 local function share(self, request)
-  local fresh <const> = policy.wants_fresh(request, self.given)
-  local began <const> = weir.now()
   for _ = 1, KEYS do
-    local names <const> = self.varies:peek(request.target) or {}
-    local key <const> = key_of(request, names)
-    local asker <const> = { request = request, names = names }
-    local get <const> = fresh and self.cache.refresh or self.cache.get
-    local found = get(self.cache, key, load, self, asker)
-    if not found.mark then
-      local what = asker.loaded and "miss" or found.at >= began and "joined" or is_stale(found) and "stale" or "hit"
-      return reply(self, request, found, what)
-    elseif asker.answer then
-      return reply(self, request, asker.answer, "miss")
-    elseif found.mark == "pass" then
-      break
+    local answer <const>, why <const> = try(self, request)
+    if answer then
+      return answer
+    elseif why then
+      return pass(self, request, why, "uri-miss")
     end
   end
-  return pass(self, request)
+  return pass(self, request, "vary", "vary-miss")
 end
 
-local function head(self, request)
-  local names <const> = self.varies:peek(request.target) or {}
-  local found <const> = self.cache:peek(key_of(request, names))
-  if found and not found.mark then
-    return reply(self, request, found, "hit")
-  end
-  return pass(self, request)
-end
-
-local function cached_only(self, request)
+-- What is kept and may be given without a word to the origin.
+local function kept(self, request)
   local found <const> = self.cache:peek(key_of(request, self.varies:peek(request.target) or {}))
-  if found and not found.mark then
-    return reply(self, request, found, "hit")
+  if not found or found.mark then
+    return nil
   end
-  return plain(504, "not in the cache")
+  local use <const> = policy.use(found, request, self.given, weir.now())
+  if use == "fresh" or use == "stale" then
+    return reply(self, request, found, use == "fresh" and "hit" or "stale", { hit = true })
+  end
+  return nil
 end
 
 local function route(self, request)
-  if policy.passes(request, self.given) then
-    return pass(self, request)
+  local why <const> = policy.passes(request, self.given)
+  if why then
+    return pass(self, request, why)
   elseif policy.only_if_cached(request) then
-    return cached_only(self, request)
+    return kept(self, request) or plain(504, "not in the cache", { ["cache-status"] = cache_status(nil,
+      { detail = "only-if-cached" }) })
   elseif request.method == "HEAD" then
-    return head(self, request)
+    return kept(self, request) or pass(self, request, "head", "uri-miss")
   end
   return share(self, request)
 end
@@ -211,12 +282,14 @@ end
 function proxy:handle(request)
   self.seen.requests = self.seen.requests + 1
   local fine, answer = pcall(route, self, request)
-  if fine then
-    return answer
-  elseif type(answer) == "table" and answer.answer then
-    return reply(self, request, answer.answer, "failed") -- the origin's own 5xx
+  local said <const> = not fine and type(answer) == "table" and answer.answer -- the origin's own 5xx
+  if said and said.verdict.private and answer.asker.request ~= request then
+    fine, answer = pcall(pass, self, request, said.verdict.why, "uri-miss")
+  elseif said then
+    return reply(self, request, said, "failed", { fwd = answer.asker.fwd, status = said.said,
+      collapsed = answer.asker.request ~= request })
   end
-  return failed(self, answer)
+  return fine and answer or failed(self, answer)
 end
 
 --- What was seen so far.
@@ -228,8 +301,7 @@ function proxy:stats()
   end
   return { seconds = weir.now() - self.began, seen = seen, origin = self.origin.counts,
     cache = { entries = self.cache.count, bytes = self.cache.bytes, loads = cache.loads, joined = cache.joined,
-      refreshes = cache.refreshes, refresh_failures = cache.refresh_failures, evicted = cache.evicted,
-      expired = cache.expired } }
+      evicted = cache.evicted, expired = cache.expired } }
 end
 
 return proxy

@@ -42,22 +42,30 @@ local function whole_year(year)
   return year > this + 50 and year - 100 or year
 end
 
---- Seconds that a Retry-After asks to wait (a number or a date of RFC 9110), or nil.
----@param value any the header's value
----@return number?
-function retry.after(value)
+--- Seconds since 1970 of an HTTP date (RFC 9110, 5.6.7), or nil if it is none.
+---@param value any a header's value
+---@return integer?
+function retry.date(value)
   if type(value) ~= "string" then
     return nil
-  end
-  local seconds = value:match("^%s*(%d+)%s*$")
-  if seconds then
-    return math.min(tonumber(seconds), FOR_EVER) -- so many digits as one likes may come
   end
   local year, month, day, hour, minute, second = date_parts(value:match("^%s*(.-)%s*$"))
   if not year or not month then
     return nil
   end
-  return math.max(0, epoch(whole_year(year), month, day, hour, minute, second) - os.time())
+  return epoch(whole_year(year), month, day, hour, minute, second)
+end
+
+--- Seconds that a Retry-After asks to wait (a number or a date of RFC 9110), or nil.
+---@param value any the header's value
+---@return number?
+function retry.after(value)
+  local seconds = type(value) == "string" and value:match("^%s*(%d+)%s*$")
+  if seconds then
+    return math.min(tonumber(seconds), FOR_EVER) -- so many digits as one likes may come
+  end
+  local date <const> = retry.date(value)
+  return date and math.max(0, date - os.time())
 end
 
 --- Seconds to wait before attempt `n` + 1, drawn from 0 to first * 2^(n-1) ("full jitter": what

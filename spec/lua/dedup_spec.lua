@@ -75,19 +75,13 @@ describe("dedup: a request", function()
     assert.is_nil(policy.passes(request("GET", { cookie = "a=1" }), generous))
     assert.is_nil(policy.passes(request("GET", { ["cache-control"] = "no-store" }), generous))
     assert.equal("authorization", policy.passes(request("GET", { authorization = "x" }), generous))
-    assert.is_false(policy.wants_fresh(request("GET", { ["cache-control"] = "no-cache" }), generous))
+    local answer = { at = 0, verdict = policy.judge(200, {}, given) }
+    assert.equal("fresh", (policy.use(answer, request("GET", { ["cache-control"] = "no-cache" }), generous, 1)))
   end)
 
-  it("may want what is newer than anything kept", function()
-    for _, headers in ipairs {
-      { ["cache-control"] = "no-cache" }, { ["cache-control"] = "max-age=0" }, { pragma = "no-cache" },
-    } do
-      assert.is_true(policy.wants_fresh(request("GET", headers), given))
-    end
-    for _, headers in ipairs {
-      {}, { ["cache-control"] = "max-age=60" }, { pragma = "x", ["cache-control"] = "max-age=9" },
-    } do
-      assert.is_false(policy.wants_fresh(request("GET", headers), given))
+  it("with a condition on what must be there is for the origin", function()
+    for _, name in ipairs { "if-match", "if-unmodified-since" } do
+      assert.equal("condition", policy.passes(request("GET", { [name] = '"1"' }), given))
     end
   end)
 end)
@@ -111,11 +105,26 @@ describe("dedup: an answer", function()
   it("is fresh as long as it says, shared caches first, less its age", function()
     assert.equal(10, judge(200, { ["cache-control"] = "max-age=60, s-maxage=10" }).ttl)
     assert.equal(40, judge(200, { ["cache-control"] = "max-age=60", age = "20" }).ttl)
-    assert.equal(0, judge(200, { ["cache-control"] = "max-age=60", age = "100" }).ttl)
+    assert.equal(-40, judge(200, { ["cache-control"] = "max-age=60", age = "100" }).ttl)
     assert.equal(0, judge(200, { expires = "0" }).ttl)
     assert.equal(0, judge(200, { expires = "Thu, 01 Jan 1970 00:00:00 GMT" }).ttl)
-    local later = os.date("!%a, %d %b %Y %H:%M:%S GMT", os.time() + 500)
-    assert.near(500, judge(200, { expires = later }).ttl, 2)
+    local function at(seconds) return os.date("!%a, %d %b %Y %H:%M:%S GMT", seconds) end
+    local slow = { date = at(1000), expires = at(1500) } -- a clock that is behind ours moves Expires along
+    assert.equal(500, judge(200, { expires = at(os.time() + 500), date = at(os.time()) }).ttl)
+    assert.equal(500 - 99, policy.judge(200, slow, given, 0, 1100).ttl)
+  end)
+
+  it("is as old as Age and the way say, or as Date does, whichever is more", function()
+    local function at(seconds) return os.date("!%a, %d %b %Y %H:%M:%S GMT", seconds) end
+    local function age(headers, delay) return policy.judge(200, headers, given, delay, 5000).age end
+    assert.equal(0, age({}))
+    assert.equal(2.5, age({ age = "2" }, 0.5))
+    assert.equal(3, age({ age = "3, 90" }))
+    assert.equal(0, age({ age = "soon" }))
+    assert.equal(99, age({ date = at(4900), age = "7" }))
+    assert.equal(7, age({ date = at(4999), age = "7" }))
+    assert.equal(0, age({ date = at(4999) })) -- within a second both clocks may mean the same
+    assert.equal(0, age({ date = at(9000) }))
   end)
 
   it("is fresh for the command line's ttl where it says nothing and may be kept", function()
@@ -130,6 +139,61 @@ describe("dedup: an answer", function()
     assert.is_true(judge(200, { ["cache-control"] = "max-age=1, must-revalidate" }).strict)
     assert.is_true(judge(200, { ["cache-control"] = "s-maxage=1" }).strict)
     assert.is_false(judge(200, { ["cache-control"] = "max-age=1" }).strict)
+  end)
+
+  it("may say how long it is good for after that", function()
+    local function windows(value)
+      local verdict = judge(200, { ["cache-control"] = value })
+      return { verdict.stale, verdict.stale_if_error }
+    end
+    assert.same({ 30, 300 }, windows "max-age=1")
+    assert.same({ 7, 300 }, windows "max-age=1, stale-while-revalidate=7")
+    assert.same({ 0, 0 }, windows "max-age=1, stale-while-revalidate=0, stale-if-error=0")
+    assert.same({ 0, 0 }, windows "s-maxage=1")
+    assert.same({ 7, 9 }, windows "s-maxage=1, stale-while-revalidate=7, stale-if-error=9")
+    assert.same({ 0, 0 }, windows "must-revalidate, stale-while-revalidate=7, stale-if-error=9")
+    assert.same({ 0, 0 }, windows "proxy-revalidate, stale-while-revalidate=7")
+  end)
+
+  it("is kept as long as there is a use for it", function()
+    local function worth(status, headers)
+      return policy.worth({ headers = headers, verdict = judge(status, headers) }, given)
+    end
+    assert.equal(60 + 300, worth(200, {}))
+    assert.equal(60 + 3600, worth(200, { etag = '"1"' }))
+    assert.equal(60 + 3600, worth(200, { ["last-modified"] = "x", ["cache-control"] = "max-age=60, must-revalidate" }))
+    assert.equal(5, worth(200, { ["cache-control"] = "max-age=5, must-revalidate" }))
+    assert.equal(0, worth(200, { ["cache-control"] = "max-age=5, must-revalidate", age = "9" }))
+    assert.equal(0, worth(200, { ["cache-control"] = "private", etag = '"1"' }))
+    assert.equal(0, worth(302, { etag = '"1"' }))
+  end)
+
+  it("of a 304 that nobody asked for is nothing to keep", function()
+    assert.equal("condition", judge(304, { ["cache-control"] = "max-age=60" }).why)
+  end)
+
+  it("is fresh, stale or to be asked about, by itself and by what the request asks", function()
+    local function use(said, asked, seconds, headers)
+      local head = { ["cache-control"] = said }
+      local r = request("GET", headers or { ["cache-control"] = asked })
+      return (policy.use({ at = 100, verdict = judge(200, head) }, r, given, 100 + seconds))
+    end
+    assert.equal("fresh", use("max-age=10", nil, 9))
+    assert.equal("stale", use("max-age=10", nil, 10))
+    assert.equal("stale", use("max-age=10", nil, 39))
+    assert.equal("expired", use("max-age=10", nil, 40))
+    assert.equal("expired", use("max-age=10, must-revalidate", nil, 10))
+    assert.equal("stale", use("max-age=10, stale-while-revalidate=50", nil, 59))
+    for _, asked in ipairs { "no-cache", "max-age=0", "max-age=5", "min-fresh=6" } do
+      assert.equal("request", use("max-age=10", asked, 5), asked)
+    end
+    assert.equal("request", use("max-age=10", nil, 5, { pragma = "no-cache" }))
+    assert.equal("fresh", use("max-age=10", nil, 5, { pragma = "no-cache", ["cache-control"] = "max-age=9" }))
+    assert.equal("fresh", use("max-age=10", "min-fresh=5", 5))
+    assert.equal("stale", use("max-age=10, stale-while-revalidate=0", "max-stale=5", 14))
+    assert.equal("expired", use("max-age=10, stale-while-revalidate=0", "max-stale=5", 15))
+    assert.equal("stale", use("max-age=10, stale-while-revalidate=0", "max-stale", 1e6))
+    assert.equal("expired", use("s-maxage=10", "max-stale", 11))
   end)
 end)
 
@@ -153,13 +217,43 @@ describe("dedup: heads", function()
   end)
 
   it("know a client that has it already", function()
-    local head = { etag = 'W/"1"', ["last-modified"] = "yesterday" }
+    local head = { etag = 'W/"1"', ["last-modified"] = "Sun, 06 Nov 1994 08:49:37 GMT" }
     local function has(headers) return heads.is_not_modified(request("GET", headers), head) end
     assert.is_true(has { ["if-none-match"] = '"0", "1"' })
     assert.is_true(has { ["if-none-match"] = "*" })
-    assert.is_true(has { ["if-modified-since"] = "yesterday" })
-    assert.is_false(has { ["if-none-match"] = '"0"', ["if-modified-since"] = "yesterday" })
+    assert.is_true(has { ["if-modified-since"] = "Sun, 06 Nov 1994 08:49:37 GMT" })
+    assert.is_true(has { ["if-modified-since"] = "Monday, 07-Nov-94 08:49:37 GMT" })
+    assert.is_false(has { ["if-modified-since"] = "Sun, 06 Nov 1994 08:49:36 GMT" })
+    assert.is_false(has { ["if-modified-since"] = "yesterday" })
+    assert.is_false(has { ["if-none-match"] = '"0"', ["if-modified-since"] = "Sun, 06 Nov 1994 08:49:37 GMT" })
     assert.is_false(has {})
+  end)
+end)
+
+describe("dedup: a 304 of the origin", function()
+  it("is about what is kept unless it names another", function()
+    assert.is_true(heads.confirms({}, { etag = '"1"' }))
+    assert.is_true(heads.confirms({ etag = 'W/"1"' }, { etag = '"1"' }))
+    assert.is_true(heads.confirms({ etag = '"1"' }, {}))
+    assert.is_false(heads.confirms({ etag = '"2"' }, { etag = '"1"' }))
+  end)
+
+  it("brings the head up to date, but for what belongs to the body", function()
+    assert.same({ etag = '"1"', ["content-type"] = "a/b", ["cache-control"] = "max-age=9", ["x-new"] = "1" },
+      heads.freshened({ etag = '"1"', ["content-type"] = "a/b", ["cache-control"] = "max-age=1", age = "5" },
+        { ["cache-control"] = "max-age=9", ["x-new"] = "1", ["content-type"] = "c/d", ["content-length"] = "0",
+          connection = "close, x-hop", ["x-hop"] = "1" }))
+  end)
+end)
+
+describe("dedup: Cache-Status", function()
+  local cache_status = require "dedup.status"
+
+  it("says how an answer came about, after what caches behind said", function()
+    assert.equal("weir-dedup; hit; ttl=12", cache_status(nil, { hit = true, ttl = 12.9 }))
+    assert.equal("weir-dedup; hit; ttl=-3", cache_status(nil, { hit = true, ttl = -2.5 }))
+    assert.equal("a; hit, weir-dedup; fwd=stale; fwd-status=200; collapsed; stored; ttl=60; detail=x",
+      cache_status("a; hit", { fwd = "stale", status = 200, collapsed = true, stored = true, ttl = 60, detail = "x" }))
   end)
 end)
 
@@ -325,12 +419,132 @@ describe("dedup: the proxy #real", function()
     assert.equal(2, seen["/"])
   end))
 
+  -- What the origin of the next tests answers is as old as its Age says: nobody waits for it to become so.
+  -- How long that is past or to come depends on the machine, so of a ttl only its sign is looked at.
+  local function status_of(response)
+    return (response.headers["cache-status"]:gsub("ttl=%d+", "ttl=+"):gsub("ttl=%-%d+", "ttl=-"))
+  end
+
+  it("asks about what is too old, and a 304 brings it up to date", with_proxy(function(r, n)
+    local head = { etag = '"1"', ["cache-control"] = "max-age=10, must-revalidate", age = n == 1 and "20" or nil,
+      ["x-n"] = tostring(n) }
+    if r.headers["if-none-match"] == '"1"' then return { status = 304, headers = head } end
+    return { status = 200, headers = head, body = "whole" }
+  end, function(get, seen, proxy)
+    local first = get "/"
+    assert.same({ 200, "whole", "MISS" }, { first.status, first.body, first.headers["x-cache"] })
+    local second = get "/"
+    assert.same({ 200, "whole", "REVALIDATED", "2" },
+      { second.status, second.body, second.headers["x-cache"], second.headers["x-n"] })
+    assert.equal("weir-dedup; fwd=stale; fwd-status=304; stored; ttl=+", status_of(second))
+    local third = get "/"
+    assert.same({ "HIT", "whole", "0" }, { third.headers["x-cache"], third.body, third.headers.age })
+    assert.equal(304, get("/", { ["if-none-match"] = 'W/"1"' }).status)
+    assert.equal(2, seen["/"])
+    assert.equal(1, proxy:stats().origin.confirmed)
+  end))
+
+  it("asks by date where there is no tag, and takes what comes in its place", with_proxy(function(r, n)
+    local head = { ["last-modified"] = "Sun, 06 Nov 1994 08:49:37 GMT", ["cache-control"] = "s-maxage=10", age = "20" }
+    local same = r.headers["if-modified-since"] == "Sun, 06 Nov 1994 08:49:37 GMT"
+    if same and n == 2 then return { status = 304, headers = head } end
+    return { status = 200, headers = head, body = ("%d %s"):format(n, tostring(same)) }
+  end, function(get)
+    assert.equal("1 false", get("/").body)
+    local second = get "/"
+    assert.same({ "1 false", "REVALIDATED" }, { second.body, second.headers["x-cache"] })
+    local third = get "/"
+    assert.same({ "3 true", "MISS" }, { third.body, third.headers["x-cache"] })
+    assert.equal("weir-dedup; fwd=stale; fwd-status=200; stored; ttl=-", status_of(third))
+  end))
+
+  it("fetches whole what a 304 names another tag for", with_proxy(function(r, n)
+    local head = { etag = ('"%d"'):format(n), ["cache-control"] = "max-age=10, must-revalidate", age = "20" }
+    if r.headers["if-none-match"] then return { status = 304, headers = head } end
+    return { status = 200, headers = head, body = tostring(n) }
+  end, function(get, seen)
+    assert.equal("1", get("/").body)
+    assert.equal("3", get("/").body)
+    assert.equal(3, seen["/"])
+  end))
+
+  it("asks once for a herd that finds it too old", with_proxy(function(r)
+    weir.sleep(0.05)
+    local head = { etag = '"1"', ["cache-control"] = "s-maxage=10", age = r.headers["if-none-match"] and "0" or "20" }
+    return { status = r.headers["if-none-match"] and 304 or 200, headers = head, body = "x" }
+  end, function(get, seen)
+    get "/"
+    local kinds = {}
+    for _, response in ipairs(all(20, function() return get "/" end)) do
+      assert.same({ 200, "x" }, { response.status, response.body })
+      kinds[status_of(response)] = (kinds[status_of(response)] or 0) + 1
+    end
+    assert.same({ ["weir-dedup; fwd=stale; fwd-status=304; stored; ttl=+"] = 1,
+      ["weir-dedup; fwd=stale; fwd-status=304; collapsed; stored; ttl=+"] = 19 }, kinds)
+    assert.equal(2, seen["/"])
+  end))
+
+  it("gives stale what the answer allows, not what the command line would", with_proxy(function(r, n)
+    return { status = 200, body = tostring(n), headers = { age = "20", ["cache-control"] = r.target == "/some"
+      and "max-age=10, stale-while-revalidate=60" or "max-age=10, stale-while-revalidate=5" } }
+  end, function(get, seen)
+    get "/some"
+    local stale = get "/some"
+    assert.same({ "1", "STALE", "weir-dedup; hit; ttl=-" },
+      { stale.body, stale.headers["x-cache"], status_of(stale) })
+    support.wait_until(function() return seen["/some"] == 2 end)
+    assert.equal("1", get("/none").body)
+    assert.equal("2", get("/none").body)
+  end, "--stale", "0"))
+
+  it("lets an old answer stand as long as the answer allows, whatever the failure says of itself",
+    with_proxy(function(r, n)
+      if n > 1 then return { status = 503, body = "down", headers = { ["cache-control"] = "no-store" } } end
+      return { status = 200, body = "old", headers = { age = "20",
+        ["cache-control"] = "max-age=10, stale-while-revalidate=0, stale-if-error=" .. r.target:sub(2) } }
+    end, function(get)
+      get "/60"
+      for _ = 1, 2 do
+        local response = get "/60"
+        assert.same({ 200, "old", "STALE" }, { response.status, response.body, response.headers["x-cache"] })
+        assert.equal("weir-dedup; fwd=stale; fwd-status=503; ttl=-; detail=error", status_of(response))
+      end
+      get "/5"
+      assert.equal(503, get("/5").status)
+    end))
+
+  it("gives nobody another's failure that is private", with_proxy(function(r)
+    weir.sleep(0.02)
+    return { status = 500, body = r.headers["x-who"], headers = { ["cache-control"] = "private" } }
+  end, function(get)
+    for i, response in ipairs(all(5, function(i) return get("/", { ["x-who"] = "client" .. i }) end)) do
+      assert.same({ 500, "client" .. i }, { response.status, response.body })
+    end
+  end))
+
+  it("says in Cache-Status why a request was not answered from memory", with_proxy(function(r)
+    return { status = 200, body = "x", headers = { vary = "accept", ["cache-status"] = "behind; hit",
+      ["cache-control"] = r.target == "/mine" and "private" or "max-age=60" } }
+  end, function(get)
+    local function said(...) return (status_of(get(...)):gsub("^behind; hit, weir%-dedup; ", "")) end
+    assert.equal("fwd=uri-miss; fwd-status=200; stored; ttl=+", said "/")
+    assert.equal("hit; ttl=+", said "/")
+    assert.equal("fwd=vary-miss; fwd-status=200; stored; ttl=+", said("/", { accept = "text/x" }))
+    assert.equal("fwd=request; fwd-status=200; stored; ttl=+", said("/", { ["cache-control"] = "no-cache" }))
+    assert.equal("fwd=bypass; fwd-status=200; detail=cookie", said("/", { cookie = "a=1" }))
+    assert.equal("fwd=method; fwd-status=200; detail=method", said("/", nil, "POST"))
+    assert.equal("fwd=uri-miss; fwd-status=200; detail=private", said "/mine")
+    assert.equal("fwd=uri-miss; fwd-status=200; detail=private", said "/mine")
+  end))
+
   it("gives the origin's request up when the last client has left", with_proxy(function(r)
     if r.target == "/slow" then weir.sleep(30) end
     return { status = 200, body = "x" }
-  end, function(get, _, proxy, origin)
-    local function try() return pcall(weir.timeout, 0.05, get, "/slow") end
-    all(5, try)
+  end, function(get, seen, proxy, origin)
+    local tasks = {}
+    for i = 1, 5 do tasks[i] = weir.spawn(pcall, get, "/slow") end
+    support.wait_until(function() return seen["/slow"] == 1 end)
+    for _, task in ipairs(tasks) do task:cancel() end
     support.wait_until(function() return origin:stats().active == 0 end)
     assert.equal(1, proxy:stats().origin.requests)
   end))
