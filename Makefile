@@ -20,7 +20,7 @@ C_FILES = find . -type d \( -name 'build*' -o -name node_modules -o -name .git \
 
 .DEFAULT_GOAL := release
 .NOTPARALLEL:
-.PHONY: release programs dev asan stress clang fuzzers run test check fuzz format bench docs install clean help
+.PHONY: release programs dev asan stress clang fuzzers run test proof check fuzz format bench docs install clean help
 
 release: build/configured ## build/weir and build/lua/weir: what is shipped (this is plain `make`)
 	@cmake --build build --parallel $(JOBS)
@@ -48,12 +48,17 @@ run: ## fetch many URLs: make run ARGS="urls.txt --limit 100"
 	@$(MAKE) programs
 	@build/weir scripts/fanout.lua $(ARGS)
 
-test: ## everything: release, asan and stress builds under one ctest, fuzzers for seconds; clang's warnings
+test: ## everything: release, asan and stress builds under one ctest, fuzzers for seconds; clang's warnings; build/proof.md
 	@sh tools/setup.sh test
 	@$(MAKE) release asan stress clang fuzzers
 	@mkdir -p build/all
 	@echo 'subdirs("../../build" "../../build-asan" "../../build-stress" "../../build-fuzz")' >build/all/CTestTestfile.cmake
-	@$(CTEST) --test-dir build/all
+	@git describe --always --dirty --abbrev=12 >build/all/commit 2>/dev/null || echo unknown >build/all/commit
+	@$(CTEST) --output-junit results.xml --test-dir build/all; code=$$?; \
+	    lua5.4 tools/proof.lua build/all build/proof.md && exit $$code
+
+proof: ## what the last `make test` did, with its figures: docs/proof.md
+	@lua5.4 tools/proof.lua build/all docs/proof.md
 
 check: ## the fast half: format, luacheck, tests of the release build
 	@sh tools/setup.sh test
