@@ -162,7 +162,9 @@ int lpool_is_all(lcontext *ctx)
 {
     const weir_counters *n = weir_runtime_counters(ctx->rt);
     uint32_t timers = 0;
-    if (weir_next_turn(ctx->rt) == 0 || n->timers == 0 || n->io > 0)
+    if (weir_next_turn(ctx->rt) == 0 || n->timers == 0)
+        return 0;
+    if (ctx->simulator != NULL ? n->io > 0 : weir_loop_has_others(ctx->loop))
         return 0;
     for (lpool *s = first_pool(ctx, weir_list_first(&ctx->objects)); s != NULL;
          s = first_pool(ctx, weir_list_next(&ctx->objects, &s->head.link))) {

@@ -89,6 +89,8 @@ static int step(lcontext *ctx)
         lcontext_trim(ctx);
         if (ctx->box->idle_gc)
             lua_gc(ctx->from, LUA_GCSTEP, ctx->box->idle_gc);
+        if (lpool_is_all(ctx))
+            return 0;
     }
     if (weir_loop_once(ctx->loop, 1))
         return 1;

@@ -302,6 +302,15 @@ int weir_loop_step(weir_loop *loop)
     return weir_loop_once(loop, 0);
 }
 
+int weir_loop_has_others(weir_loop *loop)
+{
+    arm(loop);
+    uv_unref((uv_handle_t *)&loop->timer);
+    int alive = uv_loop_alive(loop->uv);
+    uv_ref((uv_handle_t *)&loop->timer);
+    return alive != 0;
+}
+
 const char *weir_loop_backend(void)
 {
     return uv_version_string();

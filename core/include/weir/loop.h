@@ -38,6 +38,9 @@ int weir_loop_fd(weir_loop *loop);
 int weir_loop_timeout(weir_loop *loop);
 int weir_loop_step(weir_loop *loop);
 
+/* Is anything alive on the loop beside the runtime's next turn? */
+int weir_loop_has_others(weir_loop *loop);
+
 /* The version of libuv that the driver runs on. Static text. */
 const char *weir_loop_backend(void);
 
