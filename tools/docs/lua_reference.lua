@@ -33,7 +33,7 @@ local function page_of(name)
   local short <const> = name:gsub("^weir%.", "")
   for _, page in ipairs(pages) do
     for i = 4, #page do
-      if short:find("^" .. page[i] .. "$") then return page end
+      if short:find("^" .. page[i] .. "$") then return page, i end
     end
   end
   error(("tools/docs/lua_reference.lua: no page for %s"):format(name), 0)
@@ -219,6 +219,8 @@ function reference.pages(sources)
         return entry.class == "weir" and 0 or not entry.class:find "%.%u[%w_]*$" and 1 or bare and 3 or 2
       end
       if rank(a) ~= rank(b) then return rank(a) < rank(b) end
+      local place_a <const>, place_b <const> = select(2, page_of(a.class)), select(2, page_of(b.class))
+      if place_a ~= place_b then return place_a < place_b end
       return a.class < b.class
     end)
     for _, entry in ipairs(of_page) do

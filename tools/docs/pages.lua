@@ -97,7 +97,8 @@ end
 local function add_page(path, more)
   linked[path] = true
   local text <const> = carry(path, assert(read(path), path))
-  write(("pages/%s.md"):format(place(path)), text .. (more and ("\nEvery function, with its types: %s.\n"):format(more) or ""))
+  local foot <const> = more and ("\nEvery function, with its types: %s.\n"):format(more) or ""
+  write(("pages/%s.md"):format(place(path)), text .. foot)
 end
 
 local sources <const> = {}
