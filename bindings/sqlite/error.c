@@ -154,6 +154,8 @@ static void push_misuse(lua_State *L, const weir_sqlite *c)
     else if (op->fault == FAULT_MANY)
         c->api->push_error(L, "misuse", name, "one statement at a time (exec takes several): %s",
                            op->head);
+    else if (op->fault == FAULT_NAME)
+        c->api->push_error(L, "misuse", name, "%s: %s", op->message.data, op->head);
     else if (op->kind == WORK_EXEC)
         c->api->push_error(L, "misuse", name, "exec takes no parameters, %d wanted by: %s",
                            op->n_wanted, op->head);

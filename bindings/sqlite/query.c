@@ -71,13 +71,18 @@ static weir_statement *find_statement(lua_State *L, weir_sqlite *c, int index, i
 
 void weir__take_statement(lua_State *L, weir_sqlite *c, int index, int op)
 {
-    int n = lua_gettop(L) - index;
+    int n = lua_gettop(L) - index, is_named;
     weir_operation *o = &c->op;
     luaL_checkstack(L, 12, "sqlite");
-    weir__encode(L, c->api, &o->text, index + 1, n, weir__op_name(op));
+    is_named = n == 1 && weir__has_names(L, index + 1);
+    if (is_named)
+        n = weir__encode_named(L, c->api, &o->text, index + 1, weir__op_name(op));
+    else
+        weir__encode(L, c->api, &o->text, index + 1, n, weir__op_name(op));
     o->statement = find_statement(L, c, index, op);
     weir__bytes_swap(&o->text, &o->statement->params);
     o->statement->n_params = o->n_params = n;
+    o->statement->is_named = (uint8_t)is_named;
     o->op = op;
     o->offset = 0;
     o->kind = WORK_QUERY;

@@ -53,9 +53,19 @@ void weir__bytes_swap(weir_bytes *a, weir_bytes *b);
  * of SQLite's types, and on no memory; `op` is for the message. */
 void weir__encode(lua_State *L, const weir_lua_api *api, weir_bytes *b, int index, int n,
                   const char *op);
+/* Is the value at `index` a table of parameters by name? */
+int weir__has_names(lua_State *L, int index);
+/* The same for the table of names at `index`, for weir__bind_named; how many there are. */
+int weir__encode_named(lua_State *L, const weir_lua_api *api, weir_bytes *b, int index,
+                       const char *op);
 /* Bind them. The bytes are borrowed until the statement's bindings are cleared. A code of
  * SQLite's. */
 int weir__bind(sqlite3_stmt *stmt, const weir_bytes *b, int n);
+/* Bind the `n` named ones likewise. *missing is the number of the first parameter that has no
+ * value, or no name; else 0. */
+int weir__bind_named(sqlite3_stmt *stmt, const weir_bytes *b, int n, int *missing);
+/* The first name that no parameter has, or NULL. Lends. */
+const char *weir__unknown_name(sqlite3_stmt *stmt, const weir_bytes *b, int n, size_t *size);
 /* Append the statement's current row; its columns' names. SQLITE_OK or SQLITE_NOMEM. */
 int weir__take_row(sqlite3_stmt *stmt, int n_columns, weir_bytes *out);
 int weir__take_names(sqlite3_stmt *stmt, int n_columns, weir_bytes *out);
@@ -81,6 +91,7 @@ struct weir_statement {
     sqlite3_stmt *stmt;   /* work; NULL until it is compiled */
     weir_bytes params;    /* work; encoded, and bound without a copy */
     int n_params;         /* in `params` */
+    uint8_t is_named;     /* those have names */
     uint32_t hash;
     uint32_t pins;     /* handles that Lua has */
     uint8_t state;     /* STATEMENT_* */
@@ -129,6 +140,7 @@ enum {
     FAULT_EMPTY,   /* no statement in the text */
     FAULT_MANY,    /* more than one */
     FAULT_PARAMS,  /* another number of parameters: `n_wanted` */
+    FAULT_NAME,    /* a parameter that has no value, or a name that is none; `message` says */
     FAULT_MEMORY,  /* no memory, ours or SQLite's */
     FAULT_DROPPED, /* never ran: the thread pool gave it back */
 };

@@ -216,19 +216,54 @@ static void fetch(weir_sqlite *c, weir_statement *s, int is_first)
     sqlite3_clear_bindings(s->stmt);
 }
 
+/* The parameters by their names, each of which must be there; 0 with the fault set if not. */
+static int bind_named(weir_sqlite *c, weir_statement *s, int *rc)
+{
+    weir_operation *op = &c->op;
+    const char *name;
+    size_t size;
+    char *text = NULL;
+    int missing;
+    name = weir__unknown_name(s->stmt, &s->params, s->n_params, &size);
+    if (name != NULL) {
+        text = sqlite3_mprintf("there is no parameter '%.*s'", (int)size, name);
+    } else {
+        *rc = weir__bind_named(s->stmt, &s->params, s->n_params, &missing);
+        if (missing == 0)
+            return 1;
+        name = sqlite3_bind_parameter_name(s->stmt, missing);
+        text =
+            name != NULL && *name != '?'
+                ? sqlite3_mprintf("parameter '%s' has no value", name)
+                : sqlite3_mprintf("parameter %d has no name, values were given by name", missing);
+    }
+    op->fault = FAULT_NAME;
+    if (text != NULL)
+        set_message(op, text);
+    else
+        op->fault = FAULT_MEMORY;
+    sqlite3_free(text);
+    reset(s);
+    return 0;
+}
+
 static void work_query(weir_sqlite *c)
 {
     weir_operation *op = &c->op;
     weir_statement *s = op->statement;
-    int rc;
+    int rc = SQLITE_OK;
     if (!compile(c, s))
         return;
     op->n_wanted = sqlite3_bind_parameter_count(s->stmt);
-    if (op->n_wanted != s->n_params) {
+    if (s->is_named) {
+        if (!bind_named(c, s, &rc))
+            return;
+    } else if (op->n_wanted != s->n_params) {
         op->fault = FAULT_PARAMS;
         return;
+    } else {
+        rc = weir__bind(s->stmt, &s->params, s->n_params);
     }
-    rc = weir__bind(s->stmt, &s->params, s->n_params);
     if (rc != SQLITE_OK) {
         failed(c, rc, 0, 0);
         reset(s);

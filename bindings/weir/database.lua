@@ -9,6 +9,7 @@
 --
 -- A driver is a table (raw: its connection; every function that waits may raise, and leaves `raw` usable or closed):
 --   name          "sqlite": names operations "sqlite:query"
+--   has_names     whether a table, as the one parameter, is a table of parameters by name
 --   interleaves   whether other statements can run while rows are being read
 --   is_open(raw)                                   can it be used
 --   query(raw, want, timeout, sql, ...)            waits; want: "query", "row", "value" -> what that returns
@@ -62,7 +63,7 @@ end
 -- --- sessions ---------------------------------------------------------------------------------------
 ---@class (exact) weir.database.Query
 ---@field sql string
----@field params? any[] with n where some may be nil
+---@field params? any[]|table<string, any> a list, with n where some may be nil; SQLite: or by name
 ---@field timeout? number seconds
 
 ---@alias weir.database.Sql string|weir.database.Query
@@ -198,6 +199,12 @@ local function read_options(session, op, options)
   local n <const> = params and (params.n or #params) or 0
   if math.type(n) ~= "integer" or n < 0 or n > MAX_PARAMS then
     core.expected(op, "params.n", ("an integer from 0 to %d"):format(MAX_PARAMS), n)
+  end
+  if params and params.n == nil and n == 0 and next(params) ~= nil then
+    if not session.driver.has_names then
+      core.misuse(op, "'params' must be a list: parameters have numbers here ($1, $2), not names")
+    end
+    return options.sql, options.timeout, { params }, 1
   end
   return options.sql, options.timeout, params or {}, n
 end

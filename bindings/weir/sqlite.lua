@@ -101,7 +101,7 @@ local function exec(conn, op, timeout, sql)
 end
 
 -- --- the driver: see weir.database ------------------------------------------------------------------
-local driver = { name = "sqlite", interleaves = true, options = { mode = true }, methods = {} }
+local driver = { name = "sqlite", interleaves = true, has_names = true, options = { mode = true }, methods = {} }
 
 local modes <const> = { deferred = "BEGIN", immediate = "BEGIN IMMEDIATE", exclusive = "BEGIN EXCLUSIVE" }
 

@@ -223,6 +223,8 @@ describe("weir.postgres #real", function()
       misuse("'sql' must be a string without NUL", db.query, db, "select 1\0")
       misuse("'sql' must be a string without NUL", db.exec, db, "select 1\0")
       misuse("'sql' must be a string without NUL", db.prepare, db, "select 1\0")
+      misuse("'params' must be a list: parameters have numbers here %(%$1, %$2%), not names", db.query, db,
+        { sql = "select $1", params = { id = 1 } })
       misuse("parameter 2 must be nil, a boolean, number, string, blob, json or array, got a table",
         db.query, db, "select $1, $2", 1, {})
       misuse("parameter 1 .* got function", db.query, db, "select $1", print)

@@ -190,7 +190,7 @@ describe("weir.sqlite", function()
     end))
 
     it("of another type is misuse", with_db(function(db)
-      for _, v in ipairs { {}, print, io.stdout, coroutine.create(print) } do
+      for _, v in ipairs { setmetatable({}, {}), print, io.stdout, coroutine.create(print) } do
         local err = helper.error("misuse", db.query, db, "SELECT 1, ?", v)
         assert.truthy(err.message:find("parameter 1 must be nil, a boolean, a number, a string or a blob, got "))
       end

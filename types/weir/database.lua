@@ -3,7 +3,7 @@
 
 ---@class (exact) weir.database.Query
 ---@field sql string
----@field params? any[] with n where some may be nil
+---@field params? any[]|table<string, any> a list, with n where some may be nil; SQLite: or by name
 ---@field timeout? number seconds
 
 ---@alias weir.database.Sql string|weir.database.Query
