@@ -1,14 +1,76 @@
--- report.lua - run the programs of rows.lua, take medians, print the tables, do the proof run.
+-- report.lua - run the programs of rows.lua, and write their medians as tables and charts; do the proof run.
 --
 -- Called by bench/run, which says by environment what is there. The programs take turns, all of
 -- them once before any of them a second time, so that a busy minute hurts all alike. A program whose
 -- rows agree is left alone from the third time on, and none is started that would not end within the
 -- time that is allowed. The part of docs/benchmarks.md between the two marks is replaced; the text
 -- around it is kept.
+--
+-- A whole run is kept in $BENCH_DIR/last.rows as it was printed; `lua5.4 bench/report.lua --from FILE` makes page and
+-- charts of it without measuring anything.
 
+local page = dofile "bench/page.lua"
 local rows = dofile "bench/rows.lua"
 
-local DOC, BEGIN, END = "docs/benchmarks.md", "<!-- figures -->", "<!-- end of figures -->"
+local DOC <const>, CHARTS <const> = "docs/benchmarks.md", "docs/charts"
+local BEGIN <const>, END <const> = "<!-- figures -->", "<!-- end of figures -->"
+
+-- A run, as page.lua takes it, and the same as lines of a file.
+local run = { rows = {}, machine = {}, proof = {}, core = {} }
+local kept = {}
+
+local function say(part, fmt, ...)
+  local line = fmt:format(...)
+  run[part][#run[part] + 1] = line
+  kept[#kept + 1] = part .. " " .. line
+end
+
+local function note(line)
+  local row = {}
+  for key, value in line:gmatch "(%w+)=(%S+)" do row[key] = value end
+  local value = tonumber(row.value)
+  if not (row.name and row.impl and row.unit and value) then return nil end
+  kept[#kept + 1] = line
+  local key = row.name .. (rows.sized[row.name] and "@" .. row.n or "")
+  run.rows[key] = run.rows[key] or {}
+  local list = run.rows[key][row.impl] or { unit = row.unit, n = row.n, name = row.name }
+  list[#list + 1] = value
+  run.rows[key][row.impl] = list
+  return list
+end
+
+local function save(name, text)
+  local file = assert(io.open(name, "w"))
+  assert(file:write(text))
+  assert(file:close())
+end
+
+-- docs/benchmarks.md and docs/charts of this run.
+local function write_page(text, charts)
+  local file = assert(io.open(DOC))
+  local whole = file:read "a"
+  file:close()
+  local _, head = whole:find(BEGIN .. "\n", 1, true)
+  local tail = whole:find(END, 1, true)
+  assert(head and tail, DOC .. " has lost its marks")
+  save(DOC, whole:sub(1, head) .. "\n" .. text .. "\n" .. whole:sub(tail))
+  assert(os.execute("mkdir -p " .. CHARTS .. " && rm -f " .. CHARTS .. "/*.svg"))
+  for name, svg in pairs(charts) do save(CHARTS .. "/" .. name, svg) end
+end
+
+if arg[1] == "--from" and arg[2] and not arg[3] then
+  for line in assert(io.open(arg[2])):lines() do
+    local part, rest = line:match "^(%l+) ?(.*)$"
+    if part == "row" then
+      assert(note(line), "a row is not understood: " .. line)
+    else
+      assert(run[part], "a line is not understood: " .. line)
+      say(part, "%s", rest)
+    end
+  end
+  write_page(page.write(run))
+  os.exit(true)
+end
 
 local function env(name)
   return (assert(os.getenv(name), name .. " is not set: call bench/run"))
@@ -40,130 +102,37 @@ local function wanted(program, rep)
   return true
 end
 
--- samples[key][impl] = { unit=, n=, values... }
-local samples, failures = {}, {}
+local failures = {}
 
-local function note(line, program)
-  local row = {}
-  for key, value in line:gmatch "(%w+)=(%S+)" do row[key] = value end
-  local value = tonumber(row.value)
-  if not (row.name and row.impl and row.unit and value) then return false end
-  local key = row.name .. (rows.sized[row.name] and "@" .. row.n or "")
-  samples[key] = samples[key] or {}
-  local list = samples[key][row.impl] or { unit = row.unit, n = row.n, name = row.name }
-  list[#list + 1] = value
-  samples[key][row.impl] = list
-  program.rows[list] = true
-  return true
-end
-
-local function run(program)
-  local command, start = expand(program.command), os.time()
+local function start(program)
+  local command, since = expand(program.command), os.time()
   program.rows = program.rows or {}
   local pipe = assert(io.popen(command .. " 2>&1"))
   local other, found = {}, false
   for line in pipe:lines() do
-    if line:match "^row " and note(line, program) then found = true else other[#other + 1] = line end
+    local list = line:match "^row " and note(line)
+    if list then
+      program.rows[list], found = true, true
+    else
+      other[#other + 1] = line
+    end
   end
   local ok, _, code = pipe:close()
-  program.takes = os.time() - start + 1
+  program.takes = os.time() - since + 1
   if not ok or not found then
     failures[#failures + 1] = ("%s ended with %s and %s row:\n  %s"):format(command, code,
       found and "some" or "no", table.concat(other, "\n  "))
   end
 end
 
-local function median(list)
-  local sorted = table.move(list, 1, #list, 1, {})
-  table.sort(sorted)
-  local middle = #sorted // 2
-  if #sorted % 2 == 1 then return sorted[middle + 1], sorted[1], sorted[#sorted] end
-  return (sorted[middle] + sorted[middle + 1]) / 2, sorted[1], sorted[#sorted]
-end
-
 -- Is another repetition worth its time, and is there time?
 local function again(program)
   if os.time() - began + program.takes > seconds then return false end
   for list in pairs(program.rows) do
-    local middle, least, most = median(list)
+    local middle, least, most = page.median(list)
     if #list < 3 or most - least > AGREE * math.abs(middle) then return true end
   end
   return false
-end
-
--- The samples of a key, or of its only size.
-local function find(key, impl)
-  local of = samples[key]
-  return of and of[impl]
-end
-
-local function amount(value, unit)
-  if unit == "bytes" then return ("%.0f B"):format(value) end
-  if unit == "count" then return ("%.0f"):format(value) end
-  if unit == "us" then value = value * 1000 end
-  if math.abs(value) >= 1e6 then return ("%.2f ms"):format(value / 1e6) end
-  if math.abs(value) >= 1e4 then return ("%.1f us"):format(value / 1e3) end
-  return ("%.0f ns"):format(value)
-end
-
-local out = {}
-local function emit(fmt, ...) out[#out + 1] = fmt:format(...) end
-
-local function goals()
-  emit "| what | weir | reference | ratio | goal: at most | |"
-  emit "|---|--:|--:|--:|---|---|"
-  for _, goal in ipairs(rows.goals) do
-    local mine = find(goal.key, "weir")
-    local other = goal.of and find(goal.of, goal.impl)
-    if goal.growth and not find(goal.growth[2], goal.growth[1]) then other = nil end
-    if mine and (other or goal.most) then
-      local value = median(mine)
-      local reference = goal.most or median(other)
-      if goal.growth then
-        local impl, larger, smaller = table.unpack(goal.growth)
-        reference = reference * median(find(larger, impl)) / median(find(smaller, impl))
-      end
-      local most = goal.most or goal.factor * reference
-      local verdict = value <= most and "met" or "missed"
-      if goal.text:find "for comparison" then verdict = value <= reference and "less" or "more" end
-      emit("| %s | %s | %s | %.3f | %s | %s |", goal.key:gsub("@", " "), amount(value, mine.unit),
-        amount(reference, mine.unit), value / reference, goal.text, verdict)
-    end
-  end
-end
-
-local function sizes(name)
-  local list = {}
-  for key, impls in pairs(samples) do
-    local _, any = next(impls)
-    if any.name == name then list[#list + 1] = { key = key, n = tonumber(any.n) } end
-  end
-  table.sort(list, function(a, b) return a.n < b.n end)
-  return list
-end
-
-local function figures()
-  emit "| row | who | median | least | most | runs | beside weir |"
-  emit "|---|---|--:|--:|--:|--:|--:|"
-  for _, title in ipairs(rows.titles) do
-    for _, entry in ipairs(sizes(title[1])) do
-      local impls = {}
-      for impl in pairs(samples[entry.key]) do impls[#impls + 1] = impl end
-      table.sort(impls, function(a, b)
-        if (a == "weir") ~= (b == "weir") then return a == "weir" end
-        return a < b
-      end)
-      local mine = find(entry.key, "weir")
-      for i, impl in ipairs(impls) do
-        local list = find(entry.key, impl)
-        local middle, least, most = median(list)
-        local size = rows.sized[title[1]] and (" (%d)"):format(entry.n) or ""
-        emit("| %s | %s | %s | %s | %s | %d | %s |", i == 1 and title[2] .. size or "", impl,
-          amount(middle, list.unit), amount(least, list.unit), amount(most, list.unit), #list,
-          mine and impl ~= "weir" and ("%.2f x"):format(middle / median(mine)) or "")
-      end
-    end
-  end
 end
 
 -- --- the proof run: the server counts, not the client ------------------------------------
@@ -204,9 +173,9 @@ local function proof()
   local n = 10000
   local at = count_in_flight(50, n)
   local over = count_in_flight(51, n)
-  emit("- limit(50): %d requests logged by the server, %d lost, %d twice, %d over 50 in flight;"
+  say("proof", "- limit(50): %d requests logged by the server, %d lost, %d twice, %d over 50 in flight;"
     .. " at most %d connections open.", at.lines, at.lost, at.twice, at.refused, at.most)
-  emit("- limit(51), to see that the server does count: %d over 50 in flight.", over.refused)
+  say("proof", "- limit(51), to see that the server does count: %d over 50 in flight.", over.refused)
   if at.lines ~= n or at.lost + at.twice + at.refused ~= 0 or at.most > 50 or at.answers ~= n then
     failures[#failures + 1] = "the proof run failed: more than 50 in flight, or a request lost or doubled"
   end
@@ -224,8 +193,9 @@ end
 
 local function machine(load)
   local cpu = first_line "sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1" or "unknown processor"
-  emit("%s, %s; %s cores, %s.", os.date("!%Y-%m-%d"), cpu, first_line "getconf _NPROCESSORS_ONLN" or "?",
-    first_line "uname -sm" or "?")
+  say("machine", "%s, commit %s; %s; %s cores, %s.", os.date("!%Y-%m-%d"),
+    first_line "git describe --always --dirty --abbrev=12" or "unknown", cpu,
+    first_line "getconf _NPROCESSORS_ONLN" or "?", first_line "uname -sm" or "?")
   local versions = {}
   for _, command in ipairs { "${WEIR} -v", "${LUA} -v", "node -v", "go version", "nginx -v", "curl --version" } do
     local line = first_line(expand(command))
@@ -240,8 +210,8 @@ local function machine(load)
     end
     package:close()
   end
-  emit("Versions: %s.", table.concat(versions, ", "))
-  emit("Medians of up to %d runs, programs taking turns; %s", reps, load)
+  say("machine", "Versions: %s.", table.concat(versions, ", "))
+  say("machine", "Medians of up to %d runs, programs taking turns; %s", reps, load)
 end
 
 -- Others at work disturb every row, memory alone excepted.
@@ -251,35 +221,25 @@ local load = ("the machine's load average before the run was %s."):format(averag
 for rep = 1, reps do
   io.stderr:write(("bench: repetition %d of at most %d, after %d s\n"):format(rep, reps, os.time() - began))
   for _, program in ipairs(rows.programs) do
-    if wanted(program, rep) and (rep == 1 or again(program)) then run(program) end
+    if wanted(program, rep) and (rep == 1 or again(program)) then start(program) end
   end
 end
 
 machine(load)
-emit "\n### Goals\n"
-goals()
-emit "\n### All figures\n"
-figures()
-if have.nginx and ("inflight"):find(only) then
-  emit "\n### Proof run: never more than 50 in flight\n"
-  proof()
-end
+if have.nginx and ("inflight"):find(only) then proof() end
 
 -- Programs over the core that say what they measured in their own words.
 if have.core and ("core"):find(only) and not quick then
-  emit "\n### The core without Lua\n"
-  emit "```"
   for _, command in ipairs { "pool_core loan", "pool_core handoff", "cache_core hit 1000", "cache_core memory 100",
     "cache_core pause 1000000", "sieve 500000" } do
     local pipe = assert(io.popen(expand("${BENCH_DIR}/" .. command) .. " 2>&1"))
     local said = pipe:read "a"
     if not pipe:close() then failures[#failures + 1] = command .. " failed:\n  " .. said end
-    emit("%s", (said:gsub("\n$", "")))
+    for line in said:gmatch "[^\n]+" do say("core", "%s", line) end
   end
-  emit "```"
 end
 
-local text = table.concat(out, "\n") .. "\n"
+local text, charts = page.write(run)
 print(text)
 
 if #failures > 0 then
@@ -287,14 +247,5 @@ if #failures > 0 then
   os.exit(1)
 end
 
-if env "BENCH_WRITE" ~= "" then
-  local file = assert(io.open(DOC))
-  local page = file:read "a"
-  file:close()
-  local _, head = page:find(BEGIN .. "\n", 1, true)
-  local tail = page:find(END, 1, true)
-  assert(head and tail, DOC .. " has lost its marks")
-  file = assert(io.open(DOC, "w"))
-  file:write(page:sub(1, head), "\n", text, "\n", page:sub(tail))
-  file:close()
-end
+if not quick and only == "" then save(env "BENCH_DIR" .. "/last.rows", table.concat(kept, "\n") .. "\n") end
+if env "BENCH_WRITE" ~= "" then write_page(text, charts) end

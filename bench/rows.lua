@@ -4,7 +4,7 @@
 -- those that run in the first repetition only, `slow` for those that --quick leaves out. A row's key
 -- is its name, with its count where the count is what varies (`sized`). A goal: weir's row `key` is at
 -- most `factor` times the row `of` of implementation `impl` (or at most `most`, an absolute value);
--- with `growth = {impl, larger, smaller}` times that growth, too.
+-- with `growth = {impl, larger, smaller}` times that growth, too. A group is what stands in one chart and its table.
 
 local M = {}
 
@@ -31,6 +31,10 @@ M.programs = {
   { name = "start-node", needs = "start", tool = "node",
     command = "${BENCH_DIR}/start start node 12 node -e ''" },
 }
+
+-- The files themselves, not their libraries.
+M.programs[#M.programs + 1] = { name = "size", needs = "weir lua", command = "bench/size ${WEIR} ${LUA} node",
+  once = true }
 
 local function add(program) M.programs[#M.programs + 1] = program end
 
@@ -79,7 +83,34 @@ M.sized = {
   priority_waiting = true, priority_jobs = true, resize_storm = true,
 }
 
--- In the order of the printed table.
+-- In the order of the page: a table and a chart for each. `ours`: every bar is one of weir's.
+M.groups = {
+  { id = "limit", title = "Many jobs through a limit", rows = "limit_map limit_map_wait spawn_with spawn_with_wait" },
+  { id = "semaphore", title = "A semaphore and a deadline",
+    rows = "pair sem_with sem_acquire_release sem_acquire_close sem_try_release handoff handoff_timeout option_table"
+      .. " deadline timeout_call checkpoint" },
+  { id = "queue", title = "Many in one queue", rows = "pair_waiting handoff_waiting weighted" },
+  { id = "priority", title = "Many in one queue, with priorities and resizes",
+    rows = "priority_waiting priority_jobs resize_storm" },
+  { id = "rate", title = "Rates",
+    rows = "bucket_take bucket_try_take bucket_refuse bucket_reserve bucket_limits bucket_wait" },
+  { id = "keyed", title = "One object for each key",
+    rows = "keyed_look_up keyed_table keyed_make keyed_evict keyed_with" },
+  { id = "pool", title = "A pool: an idle resource lent and back", rows = "pool_cycle pool_with" },
+  { id = "spike", title = "A pool: 50 requests at once", rows = "spike_p50 spike_p99 spike_size" },
+  { id = "cache", title = "A cache, and calls in batches",
+    rows = "cache_hit cache_peek cache_miss cache_herd batch_load" },
+  { id = "postgres", title = "PostgreSQL, a pool of 10",
+    rows = "pg_query pg_query_elapsed pg_prepared pg_prepared_elapsed" },
+  { id = "memory", title = "Memory", rows = "parked_bytes queued_bytes mapped_bytes" },
+  { id = "task", title = "The life of a task", rows = "parked_life" },
+  { id = "http", title = "HTTP, 50 in flight", rows = "http" },
+  { id = "start", title = "Start", rows = "start" },
+  { id = "size", title = "Size of the program", rows = "size" },
+  { id = "pause", title = "The longest pauses, by mode of the collector", ours = true,
+    rows = "pause_median pause_p99 pause_worst" },
+}
+
 M.titles = {
   { "pair", "one Lua resume/yield pair" },
   { "limit_map", "100,000 immediate jobs through a limit of 100" },
@@ -133,6 +164,7 @@ M.titles = {
   { "mapped_bytes", "memory of a job queued by limit:map" },
   { "http", "one HTTP request of many, 50 in flight, CPU" },
   { "start", "start and end of the interpreter, no script" },
+  { "size", "the file, stripped; what it loads at run time not counted" },
   { "pause_median", "one tick of the loop, 100,000 sleeping tasks, median" },
   { "pause_p99", "the same, 99th percentile" },
   { "pause_worst", "the same, worst" },

@@ -26,7 +26,7 @@ local GROUPS <const> = {
   { "fuzz", "a few seconds of each fuzzer" },
 }
 
--- A figure: name, what the page calls it, tests that must print it (group.unit; group.* is one of them at least). It is
+-- A figure: name, what the page calls it, tests that must print it (group/unit; group/* is one of them at least). It is
 -- added up over the tests of a build; with `each`, told test by test.
 local TECHNIQUES <const> = {
   { title = "Every schedule",
@@ -35,74 +35,74 @@ local TECHNIQUES <const> = {
       .. " first ones and as many by chance.",
     finds = "A wake-up that is lost, or comes twice, in one order of a million.",
     again = "ctest --test-dir build -R 'c.(schedules|batch_schedules|cache_schedules|flight)$'",
-    { "schedules", "schedules run", "c.schedules c.batch_schedules c.cache_schedules c.flight weir.*" },
+    { "schedules", "schedules run", "c/schedules c/batch_schedules c/cache_schedules c/flight weir/*" },
     { "exhausted", "programs all of whose schedules were run",
-      "c.schedules c.batch_schedules c.cache_schedules c.flight weir.*" } },
+      "c/schedules c/batch_schedules c/cache_schedules c/flight weir/*" } },
   { title = "Random operations against models",
     what = "A sequence of operations is drawn, run on the real thing and on a model that is plain and slow, and"
       .. " compared after every step: order, counts, times, statistics. A sequence that differs is shortened before it"
       .. " is shown.",
     finds = "Anything at all that the one who wrote the code did not think of, and the one who wrote the model did.",
     again = "WEIR_SEED=n ctest --test-dir build -R model",
-    { "sequences", "sequences", "c.batch_model c.cache_model c.pool_model c.rate_model c.semaphore_model"
-      .. " c.semaphore_order c.wheel c.heap c.scope c.bucket c.histogram c.graph c.rate c.foresee c.window"
-      .. " c.cache_index weir.cache_model weir.keyed_model" },
-    { "ops", "operations in them", "c.batch_model c.cache_model c.pool_model c.rate_model c.semaphore_model"
-      .. " c.semaphore_order c.wheel c.heap c.scope c.list c.waiter weir.cache_model weir.keyed_model" } },
+    { "sequences", "sequences", "c/batch_model c/cache_model c/pool_model c/rate_model c/semaphore_model"
+      .. " c/semaphore_order c/wheel c/heap c/scope c/bucket c/histogram c/graph c/rate c/foresee c/window"
+      .. " c/cache_index weir/cache_model weir/keyed_model" },
+    { "ops", "operations in them", "c/batch_model c/cache_model c/pool_model c/rate_model c/semaphore_model"
+      .. " c/semaphore_order c/wheel c/heap c/scope c/list c/waiter weir/cache_model weir/keyed_model" } },
   { title = "Random programs",
     what = "Tasks that hold, wait, fail, cancel each other, nest scopes and set deadlines by chance, in an order by"
       .. " chance. No model says what comes of it; the laws do: bounds hold, nobody hangs, all comes back.",
     finds = "What only happens when three features meet.",
     again = "WEIR_SEED=n WEIR_SOAK=10000 build/weir spec/support/run_busted.lua spec/lua/soak_spec.lua",
-    { "programs", "programs", "c.schedules c.oom c.graph_model weir.soak weir.pool_random weir.batch_model"
-      .. " weir.cache_model weir.deadlock_random" },
+    { "programs", "programs", "c/schedules c/oom c/graph_model weir/soak weir/pool_random weir/batch_model"
+      .. " weir/cache_model weir/deadlock_random" },
     { "deadlocks", "of them with a deadlock, each found, and in no other",
-      "c.graph_model weir.deadlock_random" },
-    { "replays", "runs repeated from their record, to the same end", "c.runtime" } },
+      "c/graph_model weir/deadlock_random" },
+    { "replays", "runs repeated from their record, to the same end", "c/runtime" } },
   { title = "A cancel at every wait",
     what = "A program runs once to count its waits, then once for each of them, with a cancel there: of the task that"
       .. " waits, of another one, of the scope, of everything; then with a second cancel, which hits the cleanup.",
     finds = "A permit, lock, connection, timer or byte that a cancel leaves behind.",
     again = "ctest --test-dir build -R 'c.cancel_points$'",
-    { "cancel_points", "cancels put in", "c.cancel_points c.batch_schedules c.cache_schedules weir.*" },
-    { "awaits", "waits seen in those runs", "c.cancel_points weir.*" } },
+    { "cancel_points", "cancels put in", "c/cancel_points c/batch_schedules c/cache_schedules weir/*" },
+    { "awaits", "waits seen in those runs", "c/cancel_points weir/*" } },
   { title = "Every allocation fails",
     what = "A program runs once for each allocation it makes, with that one refused: alone, with its retry, with all"
       .. " after it. It may report it. With its memory back the same objects must work, and not a byte may be left.",
     finds = "The path that nobody ever takes, until a machine is full.",
     again = "ctest --test-dir build -R 'c.oom$|host.lua_memory|host.postgres_memory'",
-    { "failed_allocations", "allocations of the core refused", "c.oom c.batch_schedules c.cache_schedules weir.*" },
-    { "refused_allocations", "allocations of Lua refused", "host.lua_memory_test host.postgres_memory_test" } },
+    { "failed_allocations", "allocations of the core refused", "c/oom c/batch_schedules c/cache_schedules weir/*" },
+    { "refused_allocations", "allocations of Lua refused", "host/lua_memory_test host/postgres_memory_test" } },
   { title = "Fuzzers", builds = "clang",
     what = "The same models, and the constructors' tables of options, driven by bytes that clang's libFuzzer chooses so"
       .. " that they reach code not yet reached. Here from nothing for a few seconds each; `make fuzz` goes on for as"
       .. " long as you like.",
     finds = "Sequences that chance does not draw.",
     again = "WEIR_SEED=n FUZZ=\"pool cache\" FUZZ_SECONDS=60 make fuzz",
-    { "inputs", "inputs run", "fuzz.batch fuzz.cache fuzz.options fuzz.pool fuzz.rate fuzz.semaphore" },
+    { "inputs", "inputs run", "fuzz/batch fuzz/cache fuzz/options fuzz/pool fuzz/rate fuzz/semaphore" },
     { "places", "places in the code reached",
-      "fuzz.batch fuzz.cache fuzz.options fuzz.pool fuzz.rate fuzz.semaphore", each = true } },
+      "fuzz/batch fuzz/cache fuzz/options fuzz/pool fuzz/rate fuzz/semaphore", each = true } },
   { title = "PostgreSQL, restarted, killed, full and silent",
     what = "Forty tasks ask a real server through a pool, each call with a deadline, while the server is restarted as"
       .. " by a crash, its connections are killed one by one, there are fewer than the pool wants, and it stops"
       .. " answering. Every call has to end by its deadline, what was answered has to be there, once.",
     finds = "A call that hangs, a lease that is lost, a pool that does not recover, a COMMIT that was none.",
-    again = "ctest --test-dir build -R weir.postgres_chaos -V",
-    { "chaos_asked", "calls", "weir.postgres_chaos" },
-    { "chaos_answered", "answered", "weir.postgres_chaos" },
-    { "chaos_failed", "failed, and told so in time", "weir.postgres_chaos" },
-    { "chaos_kept", "inserts that were answered and are there once", "weir.postgres_chaos" },
-    { "chaos_missing", "inserts that were answered and are missing", "weir.postgres_chaos" } },
+    again = "ctest --test-dir build -R postgres_chaos -V",
+    { "chaos_asked", "calls", "weir/postgres_chaos" },
+    { "chaos_answered", "answered", "weir/postgres_chaos" },
+    { "chaos_failed", "failed, and told so in time", "weir/postgres_chaos" },
+    { "chaos_kept", "inserts that were answered and are there once", "weir/postgres_chaos" },
+    { "chaos_missing", "inserts that were answered and are missing", "weir/postgres_chaos" } },
   { title = "Webhooks, killed with -9",
     what = "`scripts/webhooks.lua` delivers, and is killed without warning three times; its journal is cut in the"
       .. " middle of a record. Gone on with, it has to deliver all of them, and twice only what was on its way at a"
       .. " kill.",
     finds = "A delivery that is lost, or comes twice without need.",
     again = "ctest --test-dir build -R host.webhooks -V",
-    { "kills", "kills", "host.webhooks_test" },
-    { "deliveries", "deliveries asked for", "host.webhooks_test" },
-    { "delivered", "deliveries made, by the journal", "host.webhooks_test" },
-    { "repeated", "taken twice, each on its way at a kill", "host.webhooks_test" } },
+    { "kills", "kills", "host/webhooks_test" },
+    { "deliveries", "deliveries asked for", "host/webhooks_test" },
+    { "delivered", "deliveries made, by the journal", "host/webhooks_test" },
+    { "repeated", "taken twice, each on its way at a kill", "host/webhooks_test" } },
 }
 
 -- What single tests count beside that.
@@ -236,7 +236,7 @@ local function check_sources(tests, by)
   for _, technique in ipairs(TECHNIQUES) do
     for build in (technique.builds or "release asan stress"):gmatch("%S+") do
       for _, figure in ipairs(technique) do
-        for group, unit in figure[3]:gmatch("(%w+)%.(%S+)") do
+        for group, unit in figure[3]:gmatch("(%w+)/(%S+)") do
           local test = tests[("%s.%s.%s"):format(build, group, unit)]
           if not printed(by[build][figure[1]], group, unit) then
             if unit ~= "*" and not test then
@@ -498,7 +498,9 @@ local function print_sources()
   for _, technique in ipairs(TECHNIQUES) do
     for build in (technique.builds or "release asan stress"):gmatch("%S+") do
       for _, figure in ipairs(technique) do
-        for source in figure[3]:gmatch("%S+") do print(("%s.%s %s"):format(build, source, figure[1])) end
+        for group, unit in figure[3]:gmatch("(%w+)/(%S+)") do
+          print(("%s.%s.%s %s"):format(build, group, unit, figure[1]))
+        end
       end
     end
   end

@@ -1,4 +1,4 @@
--- proof.lua - tools/proof.lua tells a test run as it was, and docs/proof.md has all that it asks for.
+-- proof.lua - tools/proof.lua tells a test run as it was.
 --
 -- The log is made here, in ctest's words: one test for each source of a figure, which says 2 of it. Then the same with
 -- one thing wrong at a time.

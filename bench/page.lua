@@ -1,0 +1,193 @@
+-- page.lua - the figures of a run as Markdown and charts: goals, then each group of rows with its picture.
+--
+-- A run is { rows = samples, machine = lines, proof = lines, core = lines }. samples[key][impl] is the list of values
+-- of a row, with `name`, `unit` and `n`; the key is the name, with @n where rows.lua says that sizes are told apart.
+-- Files of charts go beside the page, in charts/.
+
+local chart = dofile "bench/chart.lua"
+local rows = dofile "bench/rows.lua"
+
+local page = {}
+
+function page.median(list)
+  local sorted = table.move(list, 1, #list, 1, {})
+  table.sort(sorted)
+  local middle = #sorted // 2
+  if #sorted % 2 == 1 then return sorted[middle + 1], sorted[1], sorted[#sorted] end
+  return (sorted[middle] + sorted[middle + 1]) / 2, sorted[1], sorted[#sorted]
+end
+local median <const> = page.median
+
+local function amount(value, unit)
+  if unit == "bytes" then
+    if value >= 1e6 then return ("%.2f MB"):format(value / 1e6) end
+    if value >= 1e5 then return ("%.0f kB"):format(value / 1e3) end
+    return ("%.0f B"):format(value)
+  end
+  if unit == "count" then return ("%.0f"):format(value) end
+  if unit == "us" then value = value * 1000 end
+  if math.abs(value) >= 1e6 then return ("%.2f ms"):format(value / 1e6) end
+  if math.abs(value) >= 1e4 then return ("%.1f us"):format(value / 1e3) end
+  return ("%.0f ns"):format(value)
+end
+
+-- Shorter, for the axis of a chart.
+local function tick(value, unit)
+  if unit == "us" then value, unit = value * 1000, "ns" end
+  local steps <const> = unit == "bytes" and { { 1e6, "MB" }, { 1e3, "kB" }, { 0, "B" } }
+    or unit == "count" and { { 0, "" } } or { { 1e9, "s" }, { 1e6, "ms" }, { 1e3, "us" }, { 0, "ns" } }
+  for _, step in ipairs(steps) do
+    if value >= step[1] then return (("%g %s"):format(value / math.max(1, step[1]), step[2]):gsub(" $", "")) end
+  end
+end
+
+local function find(samples, key, impl)
+  local of = samples[key]
+  return of and of[impl]
+end
+
+-- weir's list, the reference and the most it may be; nil where one of them was not measured.
+local function goal_of(samples, goal)
+  local mine = find(samples, goal.key, "weir")
+  local other = goal.of and find(samples, goal.of, goal.impl)
+  if goal.growth and not find(samples, goal.growth[2], goal.growth[1]) then other = nil end
+  if not (mine and (other or goal.most)) then return nil end
+  local reference = goal.most or median(other)
+  if goal.growth then
+    local impl, larger, smaller = table.unpack(goal.growth)
+    reference = reference * median(find(samples, larger, impl)) / median(find(samples, smaller, impl))
+  end
+  return mine, reference, goal.most or goal.factor * reference
+end
+
+local function is_comparison(goal)
+  return goal.text:find("for comparison", 1, true) ~= nil
+end
+
+local function goals(samples, emit)
+  emit "| what | weir | reference | ratio | goal: at most | |"
+  emit "|---|--:|--:|--:|---|---|"
+  for _, goal in ipairs(rows.goals) do
+    local mine, reference, most = goal_of(samples, goal)
+    if mine then
+      local value = median(mine)
+      local verdict = value <= most and "met" or "missed"
+      if is_comparison(goal) then verdict = value <= reference and "less" or "more" end
+      emit("| %s | %s | %s | %.3f | %s | %s |", goal.key:gsub("@", " "), amount(value, mine.unit),
+        amount(reference, mine.unit), value / reference, goal.text, verdict)
+    end
+  end
+end
+
+-- The keys of a name, by size.
+local function sizes(samples, name)
+  local list = {}
+  for key, impls in pairs(samples) do
+    local _, any = next(impls)
+    if any.name == name then list[#list + 1] = { key = key, n = tonumber(any.n) } end
+  end
+  table.sort(list, function(a, b) return a.n < b.n end)
+  return list
+end
+
+-- weir first, then by name.
+local function impls_of(samples, key)
+  local impls = {}
+  for impl in pairs(samples[key]) do impls[#impls + 1] = impl end
+  table.sort(impls, function(a, b)
+    if (a == "weir") ~= (b == "weir") then return a == "weir" end
+    return a < b
+  end)
+  return impls
+end
+
+local function title_of(name, n)
+  for _, title in ipairs(rows.titles) do
+    if title[1] == name then return title[2] .. (rows.sized[name] and (" (%d)"):format(n) or "") end
+  end
+  error("rows.lua has no title for " .. name)
+end
+
+local function table_of(samples, group, emit)
+  emit "| row | who | median | least | most | runs | beside weir |"
+  emit "|---|---|--:|--:|--:|--:|--:|"
+  for name in group.rows:gmatch("%S+") do
+    for _, entry in ipairs(sizes(samples, name)) do
+      local mine = find(samples, entry.key, "weir")
+      for i, impl in ipairs(impls_of(samples, entry.key)) do
+        local list = find(samples, entry.key, impl)
+        local middle, least, most = median(list)
+        emit("| %s | %s | %s | %s | %s | %d | %s |", i == 1 and title_of(name, entry.n) or "", impl,
+          amount(middle, list.unit), amount(least, list.unit), amount(most, list.unit), #list,
+          mine and impl ~= "weir" and median(mine) > 0 and ("%.2f x"):format(middle / median(mine)) or "")
+      end
+    end
+  end
+end
+
+-- Rows of one unit, and of those that sleep for their own reasons the time they take, not the time that passes.
+local function blocks_of(samples, group)
+  local blocks, names, unit = {}, {}, nil
+  for name in group.rows:gmatch("%S+") do
+    for _, entry in ipairs(sizes(samples, name)) do
+      local block = { title = title_of(name, entry.n), bars = {}, goals = {} }
+      for _, impl in ipairs(impls_of(samples, entry.key)) do
+        local list = find(samples, entry.key, impl)
+        unit = unit or list.unit
+        if list.unit == unit and not impl:find("%-elapsed$") then
+          local value = median(list)
+          block.bars[#block.bars + 1] = { name = impl, value = value, text = amount(value, unit),
+            is_weir = impl == "weir" or group.ours }
+          names[impl] = true
+        end
+      end
+      for _, goal in ipairs(rows.goals) do
+        if goal.key == entry.key and not is_comparison(goal) then
+          local mine, _, most = goal_of(samples, goal)
+          if mine and mine.unit == unit then block.goals[#block.goals + 1] = most end
+        end
+      end
+      if #block.bars > 0 then blocks[#blocks + 1] = block end
+    end
+  end
+  local list = {}
+  for impl in pairs(names) do list[#list + 1] = impl end
+  table.sort(list)
+  return blocks, unit, list
+end
+
+-- The charts as { name -> text of the file }, and the page's part between its marks.
+function page.write(run)
+  local samples <const>, out <const>, charts <const> = run.rows, {}, {}
+  local function emit(fmt, ...) out[#out + 1] = select("#", ...) > 0 and fmt:format(...) or fmt end
+
+  for _, line in ipairs(run.machine) do emit("%s", line) end
+  emit "\n### Goals\n"
+  goals(samples, emit)
+  emit "\n### All figures\n"
+  emit "Medians, on one scale for each picture. The tables have the spread and the number of runs."
+  for _, group in ipairs(rows.groups) do
+    local blocks, unit, names = blocks_of(samples, group)
+    if #blocks > 0 then
+      charts[group.id .. ".svg"] = chart.svg { title = group.title, blocks = blocks,
+        tick = function(value) return tick(value, unit) end }
+      emit("\n#### %s\n", group.title)
+      emit("![%s, as bars: %s. The table below has the same figures.](charts/%s.svg)\n", group.title,
+        table.concat(names, ", "), group.id)
+      table_of(samples, group, emit)
+    end
+  end
+  if #run.proof > 0 then
+    emit "\n### Proof run: never more than 50 in flight\n"
+    for _, line in ipairs(run.proof) do emit("%s", line) end
+  end
+  if #run.core > 0 then
+    emit "\n### The core without Lua\n"
+    emit "```"
+    for _, line in ipairs(run.core) do emit("%s", line) end
+    emit "```"
+  end
+  return table.concat(out, "\n") .. "\n", charts
+end
+
+return page
