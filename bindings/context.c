@@ -36,6 +36,7 @@ static lua_State *main_thread(lua_State *L)
 lcontext *lcontext_new(lua_State *L, lbox *box, weir_simulator *simulator)
 {
     int rc = 0;
+    struct uv_loop_s *uv = simulator == NULL ? lembed_loop(L) : NULL;
     lua_newtable(L);
     int tasks = luaL_ref(L, LUA_REGISTRYINDEX);
     lua_newtable(L);
@@ -47,7 +48,7 @@ lcontext *lcontext_new(lua_State *L, lbox *box, weir_simulator *simulator)
     ctx->outer = box->current;
     ctx->number = ++box->n_contexts;
     ctx->main = main_thread(L);
-    ctx->from = L;
+    ctx->from = ctx->main;
     ctx->on_unhandled = ctx->reports = LUA_NOREF;
     ctx->until = WEIR_FOREVER;
     ctx->tasks = tasks;
@@ -62,7 +63,7 @@ lcontext *lcontext_new(lua_State *L, lbox *box, weir_simulator *simulator)
         ctx->rt = weir_runtime_new(weir_simulator_env(simulator));
         rc = ctx->rt == NULL ? WEIR_ENOMEM : 0;
     } else {
-        rc = weir_loop_new(NULL, &ctx->loop);
+        rc = weir_loop_new(uv, &ctx->loop);
         if (rc == 0)
             ctx->rt = weir_loop_runtime(ctx->loop);
     }

@@ -237,7 +237,13 @@ void lcontext_push_slot(lua_State *L, lcontext *ctx, int slot);
 /* --- lrun.c: spawn the function and `nargs` arguments at the top as main task, drive it and all
  * it left to the end, push the task. Raises only before the task exists. */
 ltask *lrun_main(lua_State *L, lcontext *ctx, int nargs);
+/* Cancel all tasks with the text at the top (popped) as reason and drive them to their end; shields
+ * hold for `grace` ns. Nothing starts in `ctx` any more. Raises nothing. */
+void lrun_end(lua_State *L, lcontext *ctx, uint64_t grace);
 void lrun_open(lua_State *L);
+
+/* --- lembed.c: the loop that the host said weir is to use, or NULL. Raises if it cannot. --- */
+struct uv_loop_s *lembed_loop(lua_State *L);
 
 /* --- lluv.c: a step of the guest's loop, before each of ours; 1 if it has something to do --- */
 int lguest_step(lua_State *L, lcontext *ctx);

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <weir/lua.h>
 
-#include "context.h"
+#include "lembed.h"
 
 static lcontext *here(lua_State *L)
 {
@@ -179,9 +179,34 @@ static void api_at_end(lua_State *L, weir_runtime *rt, void (*close)(void *data)
     weir_list_push_front(&ctx->endings, &e->link);
 }
 
+/* --- hosts --- */
+
+static int api_start(lua_State *L, int nargs, weir_lua_done_fn done, void *data, weir_task **task)
+{
+    return lembed_start(L, here(L), nargs, done, data, task);
+}
+
+static void api_end(lua_State *L, const char *reason, uint64_t grace)
+{
+    lcontext *ctx = here(L);
+    if (ctx->running || ltask_current(ctx) != NULL)
+        lerror_raise(L, "misuse", "end",
+                     "the runtime runs: a task or a callback cannot wait for its end");
+    luaL_checkstack(L, LUA_MINSTACK, "end");
+    lua_pushstring(L, reason);
+    lrun_end(L, ctx, grace);
+}
+
+static weir_loop *api_loop(lua_State *L)
+{
+    return here(L)->loop;
+}
+
 static const weir_lua_api api = {
     .version = WEIR_LUA_API_VERSION,
     .size = sizeof api,
+    .release = WEIR_VERSION,
+    .layout = WEIR_LUA_LAYOUT,
     .runtime = api_runtime,
     .protect = api_protect,
     .enter = api_enter,
@@ -214,6 +239,16 @@ static const weir_lua_api api = {
     .resolve_cancel = weir_resolve_cancel,
     .error_text = weir_loop_error_text,
     .at_end = api_at_end,
+    .inbox_new = weir_inbox_new,
+    .inbox_post = weir_inbox_post,
+    .inbox_keep_alive = weir_inbox_keep_alive,
+    .inbox_free = weir_inbox_free,
+    .start = api_start,
+    .end = api_end,
+    .loop = api_loop,
+    .loop_fd = weir_loop_fd,
+    .loop_timeout = weir_loop_timeout,
+    .loop_step = weir_loop_step,
 };
 
 void lapi_open(lua_State *L)

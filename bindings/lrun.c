@@ -181,11 +181,12 @@ static void empty_pools(lcontext *ctx)
     }
 }
 
+/* `t` may be NULL: then there is no main task. */
 static void drive(lua_State *L, lcontext *ctx, ltask *t)
 {
     weir_scope *root = weir_root(ctx->rt);
     /* A step may say "nothing more" having just run what was the last. */
-    while (!weir_task_has_ended(&t->task))
+    while (t != NULL && !weir_task_has_ended(&t->task))
         if (!step(ctx) && !weir_task_has_ended(&t->task))
             break_deadlock(L, ctx, t);
     while (root->n_children > 0)
@@ -204,6 +205,52 @@ static void drive(lua_State *L, lcontext *ctx, ltask *t)
         continue;
 }
 
+/* What is closing on a loop that we share gets its callback while there is a state for it. */
+static void settle_loop(lua_State *L, lcontext *ctx)
+{
+    if (ctx->guest != NULL)
+        lguest_step(L, ctx);
+    else if (ctx->loop != NULL)
+        weir_loop_once(ctx->loop, 0);
+}
+
+static void end_grace(weir_runtime *rt, weir_timer *timer)
+{
+    (void)timer;
+    weir_scope_open_shields(rt, weir_root(rt));
+}
+
+/* Protected. The reason at 2. */
+static int cancel_root(lua_State *L)
+{
+    lcontext *ctx = lua_touserdata(L, 1);
+    lscope_cancel(L, ctx, weir_root(ctx->rt), 2);
+    return 0;
+}
+
+void lrun_end(lua_State *L, lcontext *ctx, uint64_t grace)
+{
+    lua_State *from = ctx->from;
+    weir_timer timer;
+    weir_timer_init(&timer, end_grace);
+    weir_now_update(ctx->rt); /* the host may have done other things since the last turn */
+    lua_pushcfunction(L, cancel_root);
+    lua_pushlightuserdata(L, ctx);
+    lua_rotate(L, -3, -1);
+    if (lua_pcall(L, 2, 0, 0) != LUA_OK) { /* no memory for the words */
+        lua_pop(L, 1);
+        weir_scope_cancel(ctx->rt, weir_root(ctx->rt), (weir_reason){ENDS, 0});
+    }
+    weir_timer_set(ctx->rt, &timer, weir_after(ctx->rt, grace));
+    ctx->from = L;
+    ctx->running = 1;
+    drive(L, ctx, NULL);
+    weir_timer_unset(ctx->rt, &timer);
+    settle_loop(L, ctx);
+    ctx->running = 0;
+    ctx->from = from;
+}
+
 ltask *lrun_main(lua_State *L, lcontext *ctx, int nargs)
 {
     lua_State *from = ctx->from;
@@ -217,11 +264,7 @@ ltask *lrun_main(lua_State *L, lcontext *ctx, int nargs)
     ctx->from = L;
     ctx->running = 1;
     drive(L, ctx, t);
-    /* What is closing on a loop that we share gets its callback while there is a state for it. */
-    if (ctx->guest != NULL)
-        lguest_step(L, ctx);
-    else if (ctx->loop != NULL)
-        weir_loop_once(ctx->loop, 0);
+    settle_loop(L, ctx);
     lpool_restart_all(ctx); /* after the last turn: with the next run, not before */
     ctx->running = 0;
     ctx->from = from;

@@ -38,6 +38,7 @@ build = {
         "bindings/lbucket.c",
         "bindings/lcache.c",
         "bindings/lcheck.c",
+        "bindings/lembed.c",
         "bindings/lentry.c",
         "bindings/lerror.c",
         "bindings/lflight.c",

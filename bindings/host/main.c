@@ -13,16 +13,15 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <weir/lua.h>
 
 #include "app.h"
 #include "context.h"
-#include "embedded.h"
 #include "explore.h"
 #include "options.h"
 #include "signals.h"
 #include "stats.h"
 
-int luaopen_weir_core(lua_State *L);
 int luaopen_cjson(lua_State *L);
 int luaopen_cjson_safe(lua_State *L);
 
@@ -37,30 +36,14 @@ typedef struct host_run {
 
 /* --- the state --------------------------------------------------------------------------- */
 
-static int load_embedded(lua_State *L)
-{
-    const struct weir_embedded *m = lua_touserdata(L, lua_upvalueindex(1));
-    if (luaL_loadbufferx(L, m->source, m->size, m->chunkname, "t") != LUA_OK)
-        return lua_error(L);
-    lua_pushstring(L, m->name);
-    lua_call(L, 1, 1);
-    return 1;
-}
-
 static void preload(lua_State *L)
 {
+    weir_lua_preload(L);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-    lua_pushcfunction(L, luaopen_weir_core);
-    lua_setfield(L, -2, "weir.core");
     lua_pushcfunction(L, luaopen_cjson);
     lua_setfield(L, -2, "cjson");
     lua_pushcfunction(L, luaopen_cjson_safe);
     lua_setfield(L, -2, "cjson.safe");
-    for (const struct weir_embedded *m = weir_embedded_modules; m->name != NULL; m++) {
-        lua_pushlightuserdata(L, (void *)(uintptr_t)m);
-        lua_pushcclosure(L, load_embedded, 1);
-        lua_setfield(L, -2, m->name);
-    }
     lua_pop(L, 1);
 }
 

@@ -1,4 +1,4 @@
-/* weir/lua.h - the table of functions by which C modules bring their own waiting functions.
+/* weir/lua.h - the table of functions for C that lives with Lua: connectors, and host programs.
  *
  * A connector (http, postgres ...) is a loadable module of its own: it links neither libweir
  * nor libuv nor liblua, and reaches the runtime through this table alone:
@@ -33,15 +33,39 @@
 #include <lauxlib.h>
 #include <lua.h>
 #include <weir/error.h>
+#include <weir/inbox.h>
 #include <weir/loop.h>
 #include <weir/runtime.h>
+#include <weir/version.h>
 
 #define WEIR_LUA_API_VERSION 1
 #define WEIR_LUA_API_KEY "weir.api"
 
+/* The structs that both sides of the table look into, as the compiler laid them out. */
+#define WEIR_LUA_LAYOUT                                                                            \
+    ((uint64_t)sizeof(weir_timer) | (uint64_t)sizeof(weir_waiter) << 8 |                           \
+     (uint64_t)offsetof(weir_waiter, object) << 16 |                                               \
+     (uint64_t)offsetof(weir_waiter, status) << 24 | (uint64_t)sizeof(weir_letter) << 32 |         \
+     (uint64_t)offsetof(weir_task, wait) << 40 | (uint64_t)sizeof(weir_wait_ops) << 56)
+
+/* Where weir.core finds the host's loop; see weir_lua_set_loop. */
+#define WEIR_LUA_LOOP_KEY "weir_loop"
+typedef struct weir_lua_loop {
+    struct uv_loop_s *uv;
+    void (*run)(void);
+} weir_lua_loop;
+
+/* A task that `start` started has ended; `data` is what it was given. On `L`: the task at 1, from
+ * 2 to the top its results (`state` is WEIR_TASK_DONE) or one error (FAILED, CANCELLED); what is
+ * left there is dropped. From the loop, outside tasks; an error raised here is reported. */
+typedef void (*weir_lua_done_fn)(lua_State *L, weir_task_state state, void *data);
+
 typedef struct weir_lua_api {
-    uint32_t version; /* WEIR_LUA_API_VERSION */
+    /* What weir_lua_open compares: these four never move. */
+    uint32_t version; /* WEIR_LUA_API_VERSION: another one is another table */
     uint32_t size;    /* sizeof this struct where it was built: fields only ever join at the end */
+    const char *release; /* WEIR_VERSION of weir.core, for messages */
+    uint64_t layout;     /* WEIR_LUA_LAYOUT */
 
     /* --- context ---------------------------------------------------------------------- */
     /* The runtime that is current in this Lua state. Lends. Never NULL. */
@@ -113,9 +137,37 @@ typedef struct weir_lua_api {
     /* Call `close(data)` when the runtime ends, before its loop goes: a connector frees its
      * polls, timers and sockets there. NULL `close` forgets `data`. Raises on no memory. */
     void (*at_end)(lua_State *L, weir_runtime *rt, void (*close)(void *data), void *data);
+
+    /* --- from other threads, as in weir/inbox.h -------------------------------------------- */
+    int (*inbox_new)(weir_runtime *rt, weir_inbox **out);
+    void (*inbox_post)(weir_inbox *inbox, weir_letter *letter); /* any thread */
+    void (*inbox_keep_alive)(weir_inbox *inbox, int on);
+    void (*inbox_free)(weir_inbox *inbox);
+
+    /* --- for a host that has a loop of its own: docs/embedding.md -------------------------- */
+    /* Start the function and `nargs` arguments on top of the stack (popped) as a task of the root
+     * and return; it runs from the next turn on, and `done` is called once it has ended (not if the
+     * state is closed before). 0 and *task (lends until `done` returns; may be NULL), or
+     * WEIR_ECANCELED (`end` was called), WEIR_ENOMEM: then `done` is never called. May raise
+     * (memory), with nothing started. Its failure is `done`'s to tell: it is not reported. Waits
+     * never; callable anywhere. */
+    int (*start)(lua_State *L, int nargs, weir_lua_done_fn done, void *data, weir_task **task);
+    /* Cancel all tasks with a text as the reason (copied), let no more start, and run the loop
+     * until all have ended, their `done`s were called and pools are empty. Cleanup behind a shield
+     * is waited for, `grace` ns at most. Blocks. Outside tasks, and not inside a callback of the
+     * loop: raises `misuse`. What a host calls before lua_close. */
+    void (*end)(lua_State *L, const char *reason, uint64_t grace);
+    /* The loop of the current runtime (NULL on virtual time) and, for a host whose loop is no
+     * libuv, how to drive it: as in weir/loop.h. The main thread of the state must have
+     * LUA_MINSTACK free slots in each step, as it has in a C function. */
+    weir_loop *(*loop)(lua_State *L);
+    int (*loop_fd)(weir_loop *loop);
+    int (*loop_timeout)(weir_loop *loop);
+    int (*loop_step)(weir_loop *loop);
 } weir_lua_api;
 
-/* The table, loading weir.core first. Raises if it is of another version. */
+/* The table, loading weir.core first. Raises if this file is of another weir than the one that is
+ * loaded, and they do not fit. */
 static inline const weir_lua_api *weir_lua_open(lua_State *L)
 {
     const weir_lua_api *api;
@@ -125,9 +177,39 @@ static inline const weir_lua_api *weir_lua_open(lua_State *L)
     lua_getfield(L, LUA_REGISTRYINDEX, WEIR_LUA_API_KEY);
     api = (const weir_lua_api *)lua_touserdata(L, -1);
     lua_pop(L, 1);
-    if (api == NULL || api->version != WEIR_LUA_API_VERSION || api->size < sizeof *api)
-        luaL_error(L, "this module was built for another version of weir");
+    if (api == NULL)
+        luaL_error(L, "weir.core is loaded, and has no table for C modules");
+    if (api->version != WEIR_LUA_API_VERSION || api->size < sizeof *api ||
+        api->layout != WEIR_LUA_LAYOUT)
+        luaL_error(
+            L,
+            "this module was built with the headers of weir %s (table %d of %d bytes, layout "
+            "%I), and weir %s is loaded (table %d of %d bytes, layout %I): build it with "
+            "the headers of the weir that runs it",
+            WEIR_VERSION, WEIR_LUA_API_VERSION, (int)sizeof *api, (LUAI_UACINT)WEIR_LUA_LAYOUT,
+            api->release, (int)api->version, (int)api->size, (LUAI_UACINT)api->layout);
     return api;
+}
+
+/* For a host: make `require "weir"` find what is linked into the program (libweir-lua.a, pkg-config
+ * weir-lua, CMake weir::lua) and not look for files; connectors stay files. Borrows nothing. Raises
+ * (memory). */
+void weir_lua_preload(lua_State *L);
+
+/* For a host: let Lua's tasks run on `uv` (borrowed until lua_close), which the host drives with
+ * its own uv_run; before anything of weir is loaded in this state. `run` is that `uv_run`, cast: a
+ * weir that stands on another copy of libuv refuses to load. lua_close closes weir's handles, and
+ * runs the loop for that. Raises. */
+static inline void weir_lua_set_loop(lua_State *L, struct uv_loop_s *uv, void (*run)(void))
+{
+    weir_lua_loop *loop;
+    if (lua_getfield(L, LUA_REGISTRYINDEX, WEIR_LUA_API_KEY) != LUA_TNIL)
+        luaL_error(L, "weir_lua_set_loop: weir is loaded already, on a loop of its own");
+    lua_pop(L, 1);
+    loop = (weir_lua_loop *)lua_newuserdatauv(L, sizeof *loop, 0);
+    loop->uv = uv;
+    loop->run = run;
+    lua_setfield(L, LUA_REGISTRYINDEX, WEIR_LUA_LOOP_KEY);
 }
 
 #endif
