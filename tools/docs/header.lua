@@ -12,10 +12,10 @@ local function prose(comment)
   local out, code = {}, false
   for line in (body .. "\n"):gmatch "([^\n]*)\n" do
     line = line:gsub("^ %* ?", ""):gsub("^%s*%*$", "")
-    local is_code <const> = line:find "^   +%S" ~= nil
-    if is_code ~= code and line ~= "" then
-      out[#out + 1] = is_code and "\n```c" or "```\n"
-      code = is_code
+    local is_set_in <const> = line:find "^  +%S" ~= nil
+    if is_set_in ~= code and line ~= "" then
+      out[#out + 1] = not is_set_in and "```\n" or line:find "[;)]$" and "\n```c" or "\n```text"
+      code = is_set_in
     end
     if not code then
       local spans <const> = {}
@@ -23,7 +23,7 @@ local function prose(comment)
         spans[#spans + 1] = span
         return "\1"
       end)
-      line = line:gsub("[\\*_<>%[%]#|]", "\\%0"):gsub("^(%s*)([-+])%s", "%1\\%2 ")
+      line = line:gsub("[\\*_%[%]#]", "\\%0"):gsub("<", "&lt;"):gsub("^(%s*)([-+])%s", "%1\\%2 ")
       local n = 0
       line = line:gsub("\1", function() n = n + 1 return spans[n] end)
     end

@@ -90,6 +90,8 @@ local function blocks(source)
   return list
 end
 
+local hidden <const> = { package = true, private = true, protected = true }
+
 -- What a block says, tag by tag.
 local function read(block)
   local said <const> = { text = {}, params = {}, returns = {}, fields = {}, overloads = {}, choices = {} }
@@ -100,7 +102,7 @@ local function read(block)
     elseif tag == "class" or tag == "alias" then
       said.class, said.aliased = rest:gsub("^%(exact%)%s*", ""):match "^([%w_.]+):?%s*(.*)$"
       said.is_alias = tag == "alias"
-    elseif tag == "param" or tag == "field" then
+    elseif tag == "param" or tag == "field" and not hidden[rest:match "^%l+"] then
       local name <const>, of <const> = rest:match "^(%[.-%])%s+(.*)$"
       local plain <const>, behind <const> = rest:match "^(%S+)%s+(.*)$"
       local type_of <const>, what <const> = take_type(of or behind)
@@ -133,8 +135,9 @@ end
 local function add_function(out, owner, sep, name, arguments, said)
   out[#out + 1] = ("\n### %s%s%s\n"):format(owner, sep, name)
   out[#out + 1] = ("```lua\n%s%s%s(%s)\n```\n"):format(owner, sep, name, arguments)
-  if said.waits then out[#out + 1] = "*Waits.*" end
-  out[#out + 1] = table.concat(said.text, "\n")
+  local text <const> = table.concat(said.text, "\n")
+  if said.waits and not text:find "Waits%." then out[#out + 1] = "*Waits.*" end
+  out[#out + 1] = text
   if #said.params > 0 then add_table(out, { "argument", "type", "" }, said.params, typed) end
   for i, value in ipairs(said.returns) do
     out[#out + 1] = ("%s%s %s  "):format(i == 1 and "\nReturns " or "and ", code(value.type), value.what)
