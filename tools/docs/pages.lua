@@ -2,7 +2,7 @@
 --
 -- Into FOLDER go mkdocs.yml (that of this folder, and the navigation) and pages/: README.md as index.md, docs/x.md as
 -- x.md, the C headers below c/, the Lua reference below lua/, and below files/ whatever else a page links to: a page
--- where it is Markdown, else a page that shows it. Links are carried over; the word after three backticks that says
+-- where it is Markdown, itself where it is a picture, else a page that shows it. Links are carried over; the word after three backticks that says
 -- how the tests run a block is dropped. Run it from the top of the source tree.
 
 package.path = "tools/docs/?.lua;" .. package.path
@@ -26,6 +26,7 @@ local parts <const> = {
 }
 
 local languages <const> = { c = "c", h = "c", lua = "lua", sh = "sh", js = "js", txt = "text" }
+local pictures <const> = { svg = true, png = true }
 
 local function read(name)
   local file <close> = io.open(name, "rb")
@@ -61,9 +62,10 @@ local function normal(path)
   return path
 end
 
--- From one page to another.
-local function relative(from, to)
-  return ("../"):rep(select(2, from:gsub("/", ""))) .. to .. ".md"
+-- From a page to what a file of the tree has become: a picture stays one, all else is a page.
+local function relative(from, path)
+  local up <const> = ("../"):rep(select(2, from:gsub("/", "")))
+  return up .. place(path) .. (pictures[path:match "%.(%w+)$"] and "" or ".md")
 end
 
 local linked <const>, queue <const> = {}, {} -- what is not a page yet and must become one
@@ -85,7 +87,7 @@ local function carry(path, text)
           linked[file] = true
           queue[#queue + 1] = file
         end
-        return ("](%s%s)"):format(relative(here, place(file)), anchor)
+        return ("](%s%s)"):format(relative(here, file), anchor)
       end)
     end
     out[#out + 1] = line
@@ -136,6 +138,8 @@ while #queue > 0 do
   local language <const> = languages[path:match "%.(%w+)$" or ""]
   if path:find "%.md$" and text then
     if not written[place(path)] and path ~= "README.md" then add_page(path) end
+  elseif text and pictures[path:match "%.(%w+)$"] then
+    write("pages/" .. place(path), text)
   elseif language and text and not path:find "include/weir/" then
     write(("pages/%s.md"):format(place(path)), ("# %s\n\n````%s\n%s````\n"):format(path, language, text))
   end
