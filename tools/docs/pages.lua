@@ -2,8 +2,8 @@
 --
 -- Into FOLDER go mkdocs.yml (that of this folder, and the navigation) and pages/: README.md as index.md, docs/x.md as
 -- x.md, the C headers below c/, the Lua reference below lua/, and below files/ whatever else a page links to: a page
--- where it is Markdown, itself where it is a picture, else a page that shows it. Links are carried over; the word after three backticks that says
--- how the tests run a block is dropped. Run it from the top of the source tree.
+-- where it is Markdown, itself where it is a picture, else a page that shows it. Links are carried over; the word after
+-- three backticks that says how the tests run a block is dropped. Run it from the top of the source tree.
 
 package.path = "tools/docs/?.lua;" .. package.path
 local header <const> = require "header"
