@@ -70,6 +70,18 @@ end
 
 local linked <const>, queue <const> = {}, {} -- what is not a page yet and must become one
 
+-- What looks like a tag in text, as <close> does, is text.
+local function plain_tags(line)
+  local spans <const> = {}
+  line = line:gsub("`[^`]*`", function(span)
+    spans[#spans + 1] = span
+    return "\1"
+  end)
+  line = line:gsub("<(/?%a[%w_-]*)>", "&lt;%1>")
+  local n = 0
+  return (line:gsub("\1", function() n = n + 1 return spans[n] end))
+end
+
 -- Markdown of the tree as Markdown of the site.
 local function carry(path, text)
   local here <const>, base <const> = place(path), path:match "^(.*/)" or ""
@@ -89,6 +101,7 @@ local function carry(path, text)
         end
         return ("](%s%s)"):format(relative(here, file), anchor)
       end)
+      line = plain_tags(line)
     end
     out[#out + 1] = line
   end
