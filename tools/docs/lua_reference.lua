@@ -8,6 +8,11 @@ local reference <const> = {}
 
 -- file, title, guide, what goes there: classes, or functions of the table `weir`, as patterns.
 local pages <const> = {
+  { "tasks", "weir: tasks, scopes, errors", "tasks", "run", "spawn", "detach", "daemon", "sleep", "checkpoint", "now",
+    "scope", "timeout", "shield", "await", "wrap", "on_unhandled", "kind", "Task", "Scope.*", "Error", "Kind",
+    "Histogram" },
+  { "fanout", "weir.all, map, race ...", "fanout", "all", "settle", "race", "any", "quorum", "iter", "map", "each",
+    "Map.*" },
   { "semaphore", "weir.semaphore", "semaphore", "semaphore", "Semaphore.*", "Permit", "AcquireOpts" },
   { "limit", "weir.limit", "limit", "limit", "Limit.*", "JobOpts" },
   { "bucket", "weir.bucket", "bucket", "bucket", "Bucket.*", "Rate", "Reservation" },
@@ -15,8 +20,6 @@ local pages <const> = {
   { "pool", "weir.pool", "pool", "pool", "Pool.*", "Lease.*", "Leak" },
   { "cache", "weir.cache", "cache", "cache", "Cache.*" },
   { "batch", "weir.batch", "batch", "batch", "Batch.*" },
-  { "fanout", "weir.all, map, race ...", "fanout", "all", "settle", "race", "any", "quorum", "iter", "map", "each",
-    "Map.*" },
   { "progress", "weir.progress", "fanout", "progress", "Progress.*" },
   { "queueing", "weir.queueing", "queueing", "queueing.*" },
   { "http", "weir.http", "http", "http.*" },
@@ -24,9 +27,6 @@ local pages <const> = {
   { "json", "weir.json", "overview", "json.*" },
   { "test", "weir.test", "test", "test.*", "Test.*", "WrapOpts", "Recorder",
     "Flaky.*", "HangingSeen", "SilentSeen" },
-  { "tasks", "weir: tasks, scopes, errors", "tasks", "run", "spawn", "detach", "daemon", "sleep", "checkpoint", "now",
-    "scope", "timeout", "shield", "await", "wrap", "on_unhandled", "kind", "Task", "Scope.*", "Error", "Kind",
-    "Histogram" },
 }
 
 local function page_of(name)
