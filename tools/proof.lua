@@ -85,7 +85,8 @@ local TECHNIQUES <const> = {
   { title = "PostgreSQL, restarted, killed, full and silent",
     what = "Forty tasks ask a real server through a pool, each call with a deadline, while the server is restarted as"
       .. " by a crash, its connections are killed one by one, there are fewer than the pool wants, and it stops"
-      .. " answering. Every call has to end by its deadline, what was answered has to be there, once.",
+      .. " answering. Every call has to end by its deadline, and what was answered has to be there, once. A pool whose"
+      .. " server is gone refuses at once, so those who ask again and again make most of the failed calls.",
     finds = "A call that hangs, a lease that is lost, a pool that does not recover, a COMMIT that was none.",
     again = "ctest --test-dir build -R postgres_chaos -V",
     { "chaos_asked", "calls", "weir/postgres_chaos" },
@@ -107,21 +108,21 @@ local TECHNIQUES <const> = {
 
 -- What single tests count beside that.
 local MINOR <const> = {
-  transitions = "pairs of a state of a waiter and what happens to it",
-  waits = "waits in random use of a waiter",
-  fired = "timers fired as in a sorted list",
-  grants = "permits and tokens granted by the law of their rate or order",
-  passes = "waiters overtaken, none more often than allowed",
-  stuck = "tasks found that nobody can wake, as an exhaustive search says",
-  cycles = "shapes of deadlock that must be seen",
-  no_cycles = "shapes that look like one and are none",
-  loads = "random loads for the queueing maths",
-  stable = "of them below capacity",
-  tasks = "tasks alive at once and ended in turn",
-  side_by_side = "programs in several runtimes at once, as if alone",
-  threads = "threads that ran them",
-  comparisons_per_removal = "comparisons of a heap for one removal",
-  pairs_per_key = "pairs of equal hashes for each key",
+  { "transitions", "pairs of a state of a waiter and what happens to it" },
+  { "waits", "waits in random use of a waiter" },
+  { "fired", "timers fired as in a sorted list" },
+  { "grants", "permits and tokens granted by the law of their rate or order" },
+  { "passes", "waiters overtaken, none more often than allowed" },
+  { "stuck", "tasks found that nobody can wake, as an exhaustive search says" },
+  { "cycles", "shapes of deadlock that must be seen" },
+  { "no_cycles", "shapes that look like one and are none" },
+  { "tasks", "tasks alive at once and ended in turn" },
+  { "side_by_side", "programs in several runtimes at once, as if alone" },
+  { "threads", "threads that ran them" },
+  { "loads", "random loads for the queueing maths" },
+  { "stable", "of them below capacity" },
+  { "comparisons_per_removal", "comparisons of a heap for one removal" },
+  { "pairs_per_key", "pairs of equal hashes for each key" },
 }
 
 -- --- the log --------------------------------------------------------------------------------------
@@ -193,7 +194,7 @@ end
 -- --- adding up ------------------------------------------------------------------------------------
 
 local known = { tests = true, pending = true }
-for name in pairs(MINOR) do known[name] = true end
+for _, figure in ipairs(MINOR) do known[figure[1]] = true end
 for _, technique in ipairs(TECHNIQUES) do
   for _, figure in ipairs(technique) do known[figure[1]] = true end
 end
@@ -304,13 +305,14 @@ local function emit_state(list, skipped)
   else
     emit("%s programs of tests, none failed; skipped, whole or in part: %d.", thousands(#list), #skipped)
   end
+  if #skipped > 0 then emit "" end
+  for _, test in ipairs(skipped) do
+    emit("- %s: %s", test.name, test.skipped and (test.output:match("([^\n]+)\n*$") or "it does not say why")
+      or ("left undone here: %d of its tests"):format(test.figures.pending))
+  end
   if #again > 0 then
     emit ""
     emit("Passed when run once more, having failed beside all the others: %s.", table.concat(again, ", "))
-  end
-  for _, test in ipairs(skipped) do
-    emit("- %s: %s", test.name, test.skipped and (test.output:match("([^\n]+)\n*$") or "it does not say why")
-      or ("%d of its tests are left undone here"):format(test.figures.pending))
   end
 end
 
@@ -419,17 +421,14 @@ local function emit_minor(sums)
   emit "\n### Smaller counts\n"
   emit "| | release | asan | stress |"
   emit "|---|--:|--:|--:|"
-  local names = {}
-  for name in pairs(MINOR) do names[#names + 1] = name end
-  table.sort(names)
-  for _, name in ipairs(names) do
+  for _, figure in ipairs(MINOR) do
     local cells = {}
     for i, build in ipairs { "release", "asan", "stress" } do
-      local n = sums[build][name]
-      if not n then complain("nothing in %s counts '%s'", build, name) end
+      local n = sums[build][figure[1]]
+      if not n then complain("nothing in %s counts '%s'", build, figure[1]) end
       cells[i] = n and thousands(n) or "missing"
     end
-    emit("| %s | %s |", MINOR[name], table.concat(cells, " | "))
+    emit("| %s | %s |", figure[2], table.concat(cells, " | "))
   end
 end
 
@@ -504,8 +503,8 @@ local function print_sources()
       end
     end
   end
-  for name in pairs(MINOR) do
-    for _, build in ipairs { "release", "asan", "stress" } do print(("%s.c.* %s"):format(build, name)) end
+  for _, figure in ipairs(MINOR) do
+    for _, build in ipairs { "release", "asan", "stress" } do print(("%s.c.* %s"):format(build, figure[1])) end
   end
 end
 

@@ -1,4 +1,4 @@
--- proof.lua - tools/proof.lua tells a test run as it was.
+-- proof.lua - tools/proof.lua tells a test run as it was, and docs/proof.md has all that it asks for.
 --
 -- The log is made here, in ctest's words: one test for each source of a figure, which says 2 of it. Then the same with
 -- one thing wrong at a time.
@@ -127,3 +127,4 @@ wrong(function() end, "the log is not of a run that ended", nil, { cut = true })
 
 local _, code = output_of "lua5.4 tools/proof.lua no-such-folder page.md"
 assert(code == 2)
+assert(os.execute "lua5.4 tools/proof.lua --check docs/proof.md")
