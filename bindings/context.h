@@ -290,7 +290,10 @@ int lcheck_fail(lua_State *L, const char *op, const char *name, const char *expe
 void lcheck_function(lua_State *L, int index, const char *op, const char *name);
 /* A positive integer that fits; `index` may be relative. */
 uint32_t lcheck_count(lua_State *L, int index, const char *op, const char *name);
-/* Option `name` of the table at `table`: an integer >= 0 that fits, `none` if it is not given. */
+/* A bound of what may be: an integer >= `least` (0, 1) that fits, or math.huge, UINT32_MAX, for
+ * none. What is a capacity or a size is a count: it has to be there. */
+uint32_t lcheck_bound_at(lua_State *L, int index, const char *op, const char *name, int least);
+/* Option `name` of the table at `table`: such a bound from 0 on, `none` if it is not given. */
 uint32_t lcheck_bound(lua_State *L, int table, const char *op, const char *name, uint32_t none);
 /* Seconds (>= 0, inf allowed) to ns, WEIR_FOREVER for a huge one. */
 uint64_t lcheck_seconds(lua_State *L, int index, const char *op, const char *name);

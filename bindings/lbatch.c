@@ -47,15 +47,11 @@ static int core_batch(lua_State *L)
     lcontext *ctx = lcontext_here(L);
     lua_settop(L, 8);
     const char *name = lua_tostring(L, 7);
-    weir_batch_options options = {.max = lcheck_count(L, 2, op, "max"),
+    weir_batch_options options = {.max = lcheck_bound_at(L, 2, op, "max", 1),
                                   .delay = lcheck_seconds(L, 3, op, "delay"),
                                   .quiet = (uint8_t)lua_toboolean(L, 4),
-                                  .max_flying = UINT32_MAX,
-                                  .max_waiting = UINT32_MAX};
-    if (lua_tonumber(L, 5) != HUGE_VAL)
-        options.max_flying = lcheck_count(L, 5, op, "limit");
-    if (lua_tonumber(L, 6) != HUGE_VAL)
-        options.max_waiting = lcheck_count(L, 6, op, "max_waiting");
+                                  .max_flying = lcheck_bound_at(L, 5, op, "limit", 1),
+                                  .max_waiting = lcheck_bound_at(L, 6, op, "max_waiting", 1)};
     lbatch **owner = lua_newuserdatauv(L, sizeof *owner, LBATCH_USER - 1);
     *owner = NULL;
     lua_pushvalue(L, 1);

@@ -76,10 +76,19 @@ uint32_t lcheck_count(lua_State *L, int index, const char *op, const char *name)
     return check_integer(L, index, op, name, 1, "a positive integer");
 }
 
+uint32_t lcheck_bound_at(lua_State *L, int index, const char *op, const char *name, int least)
+{
+    if (lua_type(L, index) == LUA_TNUMBER && lua_tonumber(L, index) == HUGE_VAL)
+        return UINT32_MAX;
+    return check_integer(L, index, op, name, least,
+                         least ? "a positive integer, or math.huge"
+                               : "an integer >= 0, or math.huge");
+}
+
 uint32_t lcheck_bound(lua_State *L, int table, const char *op, const char *name, uint32_t none)
 {
     if (lua_getfield(L, table, name) != LUA_TNIL)
-        none = check_integer(L, -1, op, name, 0, "an integer >= 0");
+        none = lcheck_bound_at(L, -1, op, name, 0);
     lua_pop(L, 1);
     return none;
 }
@@ -167,10 +176,13 @@ static int core_check_count(lua_State *L)
         lua_pushvalue(L, 4);
         return 1;
     }
-    if (lua_toboolean(L, 5) && lua_type(L, 1) == LUA_TNUMBER && lua_tonumber(L, 1) == HUGE_VAL)
+    const char *op = luaL_checkstring(L, 2), *name = luaL_checkstring(L, 3);
+    uint32_t n =
+        lua_toboolean(L, 5) ? lcheck_bound_at(L, 1, op, name, 1) : lcheck_count(L, 1, op, name);
+    if (n == UINT32_MAX) /* no count */
         lua_pushnumber(L, HUGE_VAL);
     else
-        lua_pushinteger(L, lcheck_count(L, 1, luaL_checkstring(L, 2), luaL_checkstring(L, 3)));
+        lua_pushinteger(L, n);
     return 1;
 }
 

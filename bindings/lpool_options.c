@@ -13,6 +13,8 @@ static const char op[] = "weir.pool";
 typedef enum okind {
     OKIND_COUNT,   /* an integer > 0 */
     OKIND_NATURAL, /* an integer >= 0 */
+    OKIND_BOUND,   /* an integer > 0, inf is none */
+    OKIND_LEVEL,   /* an integer >= 0, inf is none */
     OKIND_SECONDS, /* >= 0, inf is never */
     OKIND_TIME,    /* > 0, inf is never */
     OKIND_SHARE    /* 0 .. 1 */
@@ -29,10 +31,10 @@ static const struct option {
 } numbers[] = {
     {"max", AT(max), OKIND_COUNT, 0},
     {"min", AT(min), OKIND_NATURAL, 0},
-    {"max_waiting", AT(max_waiting), OKIND_NATURAL, 0},
-    {"max_uses", AT(max_uses), OKIND_COUNT, 0},
-    {"max_dials", AT(max_dials), OKIND_COUNT, 0},
-    {"open_after", AT(open_after), OKIND_NATURAL, 0},
+    {"max_waiting", AT(max_waiting), OKIND_LEVEL, 0},
+    {"max_uses", AT(max_uses), OKIND_BOUND, 0},
+    {"max_dials", AT(max_dials), OKIND_BOUND, 0},
+    {"open_after", AT(open_after), OKIND_LEVEL, 0},
     {"create_timeout", AT(create_timeout), OKIND_TIME, 0},
     {"check_timeout", AT(check_timeout), OKIND_TIME, WITH_CHECK},
     {"destroy_timeout", AT(destroy_timeout), OKIND_TIME, WITH_DESTROY},
@@ -105,6 +107,12 @@ static void read_number(lua_State *L, const struct option *o, weir_pool_options 
         break;
     case OKIND_NATURAL:
         *(uint32_t *)at = check_natural(L, o->name);
+        break;
+    case OKIND_BOUND:
+        *(uint32_t *)at = lcheck_bound_at(L, -1, op, o->name, 1);
+        break;
+    case OKIND_LEVEL:
+        *(uint32_t *)at = lcheck_bound_at(L, -1, op, o->name, 0);
         break;
     case OKIND_SHARE:
         *(double *)at = check_share(L, o->name);

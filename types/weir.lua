@@ -200,8 +200,8 @@ function Scope:settle() end
 ---@class (exact) weir.SemaphoreOpts
 ---@field permits integer
 ---@field name? string what errors, reports and stats call it
----@field max_waiting? integer how many may wait; no bound. 0 never queues
----@field bypass? integer how often requests that fit may pass a head that does not; 0
+---@field max_waiting? integer|number how many may wait; no bound. 0 never queues
+---@field bypass? integer|number how often requests that fit may pass a head that does not; 0
 ---@field order? "fifo"|"priority"
 ---@field aging? number by priority: seconds of waiting that are worth one level; 1
 
@@ -319,8 +319,8 @@ function Permit:merge(other) end
 ---@class (exact) weir.LimitOpts
 ---@field n integer jobs at once
 ---@field name? string
----@field max_waiting? integer
----@field bypass? integer
+---@field max_waiting? integer|number
+---@field bypass? integer|number
 ---@field order? "fifo"|"priority"
 ---@field aging? number
 
@@ -389,7 +389,7 @@ function Limit:stats() end
 
 ---@class (exact) weir.BucketOpts: weir.BucketLimits
 ---@field name? string
----@field max_waiting? integer takes and reservations in the queue; no bound
+---@field max_waiting? integer|number takes and reservations in the queue; no bound
 
 --- How often something may happen: so many a second, with so many at once.
 ---@param options weir.BucketOpts

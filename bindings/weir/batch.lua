@@ -10,7 +10,7 @@ local methods <const> = core.methods.batch
 local OP <const> = "weir.batch"
 
 ---@class (exact) weir.BatchOpts
----@field max? integer keys of one call at most; 100
+---@field max? integer|number keys of one call at most; 100, math.huge for no bound
 ---@field delay? number seconds that the first key of a call waits at most for others; 0.01
 ---@field quiet? boolean call as soon as nobody is ready to add more; true
 ---@field limit? integer|number calls under way at once; 64; math.huge for no bound
@@ -95,7 +95,7 @@ local function batch(fn, options)
   if quiet == false and (delay == 0 or delay == math.huge) then
     core.misuse(OP, "with quiet=false a delay is needed, more than 0 and finite")
   end
-  return core.batch(fn, core.check_count(options.max, OP, "max", 100), delay, quiet ~= false,
+  return core.batch(fn, core.check_count(options.max, OP, "max", 100, true), delay, quiet ~= false,
     core.check_count(options.limit, OP, "limit", 64, true),
     core.check_count(options.max_waiting, OP, "max_waiting", math.huge, true), name, key)
 end

@@ -157,7 +157,7 @@ static weir_resource *end_loan(weir_pool *p, weir_lease *lease)
     p->recent_hold = weir__smooth(p->recent_hold, ns, p->stats.hold.count == 0);
     weir_histogram_record(&p->stats.hold, ns);
     r->used = p->rt->now;
-    if (r->uses < UINT32_MAX)
+    if (r->uses < UINT32_MAX - 1) /* which no bound is reached by */
         r->uses++;
     return end_lease(lease);
 }

@@ -2,7 +2,7 @@
 ---@meta _
 
 ---@class (exact) weir.BatchOpts
----@field max? integer keys of one call at most; 100
+---@field max? integer|number keys of one call at most; 100, math.huge for no bound
 ---@field delay? number seconds that the first key of a call waits at most for others; 0.01
 ---@field quiet? boolean call as soon as nobody is ready to add more; true
 ---@field limit? integer|number calls under way at once; 64; math.huge for no bound
