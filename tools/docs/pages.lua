@@ -14,7 +14,8 @@ local folder <const> = assert(arg[1], "usage: lua5.4 tools/docs/pages.lua FOLDER
 -- The navigation: parts, each a list of pages of docs/ with the words for them; what is in no part is an error.
 local parts <const> = {
   { "Start", "index", "Home", "overview", "All pages", "install", "Installing", "tutorial", "Tutorial",
-    "model", "The model", "from-node", "From Node", "from-others", "From OpenResty, copas, Go" },
+    "model", "The model", "from-node", "From Node", "from-others", "From OpenResty, copas, Go",
+    "catalogue", "The catalogue" },
   { "Guide", "tasks", "Tasks", "fanout", "Fan-out", "errors", "Errors", "semaphore", "Semaphore", "limit", "Limit",
     "bucket", "Bucket", "keyed", "Keyed", "pool", "Pool", "cache", "Cache", "batch", "Batch", "queueing", "Queueing" },
   { "Connectors", "http", "HTTP", "postgres", "PostgreSQL", "sqlite", "SQLite", "connectors", "Writing one" },
