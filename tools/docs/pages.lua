@@ -23,7 +23,8 @@ local parts <const> = {
   { "Tools", "host", "The weir program", "test", "Tests on virtual time" },
   { "Lua reference", "lua/" },
   { "C", "embedding", "Embedding", "c-api", "C API", "c/" },
-  { "Why", "benchmarks", "Benchmarks", "proof", "Proof", "design", "Design" },
+  { "Why", "benchmarks", "Benchmarks", "proof", "Proof", "catalogue", "Catalogue of faults",
+    "design", "Design" },
 }
 
 local languages <const> = { c = "c", h = "c", lua = "lua", sh = "sh", js = "js", txt = "text" }
