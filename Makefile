@@ -20,7 +20,7 @@ C_FILES = find . -type d \( -name 'build*' -o -name node_modules -o -name .git \
 
 .DEFAULT_GOAL := release
 .NOTPARALLEL:
-.PHONY: release programs dev asan stress clang fuzzers run test proof check fuzz format bench docs install clean help
+.PHONY: release programs dev asan stress clang fuzzers run test proof coverage check fuzz format bench docs install clean help
 
 release: build/configured ## build/weir and build/lua/weir: what is shipped (this is plain `make`)
 	@cmake --build build --parallel $(JOBS)
@@ -60,6 +60,14 @@ test: ## everything: release, asan and stress builds under one ctest, fuzzers fo
 proof: ## what the last `make test` did, with its figures: docs/proof.md
 	@lua5.4 tools/proof.lua build/all docs/proof.md
 
+coverage: ## the lines and branches of core/ and bindings/ that tests run, some minutes: build-coverage/coverage.md
+	@sh tools/setup.sh test
+	@cmake -S . -B build-coverage -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=--coverage -DCMAKE_C_FLAGS_DEBUG="-O0 -g"
+	@cmake --build build-coverage --parallel $(JOBS)
+	@find build-coverage -name '*.gcda' -delete
+	@export WEIR_TEST_FACTOR=10; $(CTEST) --test-dir build-coverage -R '^dev[.](c|weir|host)[.]'
+	@lua5.4 tools/coverage.lua build-coverage
+
 check: ## the fast half: format, luacheck, tests of the release build
 	@sh tools/setup.sh test
 	@$(C_FILES) | xargs clang-format --dry-run -Werror
@@ -90,7 +98,7 @@ install: release ## into PREFIX (/usr/local) below DESTDIR
 	@cmake --install build --prefix $(PREFIX) --strip
 
 clean: ## forget all builds
-	@rm -rf build build-dev build-asan build-stress build-clang build-fuzz
+	@rm -rf build build-dev build-asan build-stress build-clang build-fuzz build-coverage
 
 help: ## this list
 	@sed -n 's/^\([a-z ]*\):.*## /\1\t/p' Makefile | awk -F'\t' '{printf "  %-24s %s\n", $$1, $$2}'

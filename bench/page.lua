@@ -65,6 +65,7 @@ local function is_comparison(goal)
 end
 
 local function goals(samples, emit)
+  local missed = {}
   emit "| what | weir | reference | ratio | goal: at most | |"
   emit "|---|--:|--:|--:|---|---|"
   for _, goal in ipairs(rows.goals) do
@@ -72,10 +73,19 @@ local function goals(samples, emit)
     if mine then
       local value = median(mine)
       local verdict = value <= most and "met" or "missed"
-      if is_comparison(goal) then verdict = value <= reference and "less" or "more" end
+      if is_comparison(goal) then
+        verdict = value <= reference and "less" or "more"
+      elseif verdict == "missed" then
+        missed[#missed + 1] = goal
+      end
       emit("| %s | %s | %s | %.3f | %s | %s |", goal.key:gsub("@", " "), amount(value, mine.unit),
         amount(reference, mine.unit), value / reference, goal.text, verdict)
     end
+  end
+  if #missed == 0 then return end
+  emit "\nWhy goals are missed:\n"
+  for _, goal in ipairs(missed) do
+    emit("- %s, %s: %s.", goal.key:gsub("@", " "), goal.text, goal.why or "nothing is known yet")
   end
 end
 
