@@ -5,17 +5,18 @@ rockspec_format = "3.0"
 package = "weir-curl"
 version = "scm-1"
 source = {
-  url = "git+file://.", -- `luarocks make` in a checkout does not use it
+  url = "git+file://.", -- `luarocks make` does not use it; tools/dist.sh writes rockspecs with one that can be fetched
 }
 description = {
   summary = "HTTP client for weir, on libcurl",
+  detailed = "What weir.http fetches with.",
   license = "MIT",
   labels = { "concurrency", "async", "libuv", "coroutine" },
 }
 supported_platforms = { "linux" }
 dependencies = {
   "lua >= 5.4, < 5.5",
-  "weir",
+  "weir == scm",
 }
 external_dependencies = {
   CURL = { library = "curl" },

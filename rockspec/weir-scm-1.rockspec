@@ -6,10 +6,11 @@ rockspec_format = "3.0"
 package = "weir"
 version = "scm-1"
 source = {
-  url = "git+file://.", -- `luarocks make` in a checkout does not use it
+  url = "git+file://.", -- `luarocks make` does not use it; tools/dist.sh writes rockspecs with one that can be fetched
 }
 description = {
   summary = "Structured concurrency with limits, on libuv",
+  detailed = "Tasks, scopes, deadlines, limits, pools, caches on coroutines, for plain Lua 5.4; needs libuv alone.",
   license = "MIT",
   labels = { "concurrency", "async", "libuv", "coroutine" },
 }
@@ -22,6 +23,8 @@ external_dependencies = {
 }
 build = {
   type = "builtin",
+  copy_directories = { "docs", "types" },
+  install = { conf = { "LICENSE" } },
   modules = {
     ["weir.core"] = {
       libraries = { "uv", "m", "dl" },

@@ -5,17 +5,18 @@ rockspec_format = "3.0"
 package = "weir-sqlite"
 version = "scm-1"
 source = {
-  url = "git+file://.", -- `luarocks make` in a checkout does not use it
+  url = "git+file://.", -- `luarocks make` does not use it; tools/dist.sh writes rockspecs with one that can be fetched
 }
 description = {
   summary = "SQLite for weir, on its thread pool",
+  detailed = "What weir.sqlite is made of.",
   license = "MIT",
   labels = { "concurrency", "async", "libuv", "coroutine" },
 }
 supported_platforms = { "linux" }
 dependencies = {
   "lua >= 5.4, < 5.5",
-  "weir",
+  "weir == scm",
 }
 external_dependencies = {
   SQLITE = { header = "sqlite3.h", library = "sqlite3" },

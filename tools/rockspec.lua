@@ -1,22 +1,23 @@
--- rockspec.lua - writes the rockspecs: lua5.4 tools/rockspec.lua [--check]
+-- rockspec.lua - writes the rockspecs: lua5.4 tools/rockspec.lua [--check | --release FOLDER URL]
 --
 -- A rockspec is data and cannot look for files, so its lists are made here: for `weir` every C file of the core
 -- and of bindings/ and every Lua file of bindings/weir, for each connector its own C files. Run it after a file
 -- came or went. With --check nothing is written and the exit code is 1 if a rockspec is not what would be
--- written (a style test does this).
+-- written (a style test does this). With --release those of the version in weir/version.h go to FOLDER; they
+-- fetch the source from URL, a tarball with one folder weir-X.Y.Z (tools/dist.sh makes all of it).
 
 local HEAD = [[
--- $name-scm-1.rockspec - $title; made by tools/rockspec.lua, do not edit.
+-- $file - $title; made by tools/rockspec.lua, do not edit.
 --
 $notes
 rockspec_format = "3.0"
 package = "$name"
-version = "scm-1"
+version = "$version"
 source = {
-  url = "git+file://.", -- `luarocks make` in a checkout does not use it
-}
+$source}
 description = {
   summary = "$summary",
+  detailed = "$detailed",
   license = "MIT",
   labels = { "concurrency", "async", "libuv", "coroutine" },
 }
@@ -28,12 +29,23 @@ external_dependencies = {
 }
 build = {
   type = "builtin",
-  modules = {
+$install  modules = {
     ["$module"] = {
       libraries = { $libraries },
       incdirs = { $incdirs },
       libdirs = { "$($VAR_LIBDIR)" },
       sources = {
+]]
+
+local SOURCE <const> = [[
+  url = "git+file://.", -- `luarocks make` does not use it; tools/dist.sh writes rockspecs with one that can be fetched
+]]
+local RELEASE <const> = '  url = %q,\n  dir = "weir-%s",\n'
+
+-- The pages are what `luarocks doc weir` shows; with folders of its own luarocks leaves the licence out.
+local INSTALL <const> = [[
+  copy_directories = { "docs", "types" },
+  install = { conf = { "LICENSE" } },
 ]]
 
 local rocks <const> = {
@@ -44,9 +56,11 @@ local rocks <const> = {
 -- Builds weir.core with libuv alone and needs no other rock: `luarocks make rockspec/weir-scm-1.rockspec`.
 -- weir.json wants lua-cjson and weir.http the rocks of its connectors; both are looked for when required.]],
     summary = "Structured concurrency with limits, on libuv",
+    detailed = "Tasks, scopes, deadlines, limits, pools, caches on coroutines, for plain Lua 5.4; needs libuv alone.",
     VAR = "LIBUV", header = "uv.h", library = "uv",
     module = "weir.core",
     private = true,
+    install = INSTALL,
     sources = "find core bindings -maxdepth 2 -name '*.c' ! -path 'bindings/*/*'",
     lua = "find bindings/weir -name '*.lua'",
   },
@@ -55,6 +69,7 @@ local rocks <const> = {
     title = "the HTTP client of weir",
     notes = "-- The connector weir.http.curl: the one part of weir that links libcurl.",
     summary = "HTTP client for weir, on libcurl",
+    detailed = "What weir.http fetches with.",
     VAR = "CURL", library = "curl", -- no header: Debian's lies where the compiler looks and luarocks does not
     module = "weir.http.curl",
     sources = "find bindings/http -name 'curl*.c'",
@@ -64,6 +79,7 @@ local rocks <const> = {
     title = "the HTTP server of weir",
     notes = "-- The connector weir.http.microhttpd: the one part of weir that links libmicrohttpd.",
     summary = "HTTP server for weir, on libmicrohttpd",
+    detailed = "What weir.http serves with.",
     VAR = "MICROHTTPD", header = "microhttpd.h", library = "microhttpd",
     module = "weir.http.microhttpd",
     sources = "find bindings/http -name 'mhd*.c'",
@@ -73,6 +89,7 @@ local rocks <const> = {
     title = "PostgreSQL for weir",
     notes = "-- The connector weir.postgres.libpq: the one part of weir that links libpq.",
     summary = "PostgreSQL client for weir, on libpq",
+    detailed = "What weir.postgres talks with.",
     VAR = "PQ", library = "pq", -- no header: Debian keeps it in a folder of its own
     incdir = "/usr/include/postgresql",
     module = "weir.postgres.libpq",
@@ -83,6 +100,7 @@ local rocks <const> = {
     title = "SQLite for weir",
     notes = "-- The connector weir.sqlite.sqlite3: the one part of weir that links SQLite.",
     summary = "SQLite for weir, on its thread pool",
+    detailed = "What weir.sqlite is made of.",
     VAR = "SQLITE", header = "sqlite3.h", library = "sqlite3",
     module = "weir.sqlite.sqlite3",
     sources = "find bindings/sqlite -name '*.c'",
@@ -95,16 +113,24 @@ local function list(command)
   return files
 end
 
-local function render(rock)
+-- The release, if there is one: version, url.
+local function render(rock, file, release)
   local incdirs <const> = { '"core/include"', '"bindings/include"' }
   if rock.private then incdirs[#incdirs + 1] = '"core"' end
   if rock.incdir then incdirs[#incdirs + 1] = ("%q"):format(rock.incdir) end
   if rock.header then table.insert(incdirs, 1, ('"$(%s_INCDIR)"'):format(rock.VAR)) end
+  -- A connector is the other half of files in `weir`: of the same version, nothing else will do.
+  local version <const> = release and release.version or "scm"
+  local weir <const> = rock.name == "weir" and "" or ('  "weir == %s",\n'):format(version)
   local values <const> = setmetatable({
+    file = file,
+    version = version .. "-1",
+    source = release and RELEASE:format(release.url, release.version) or SOURCE,
+    install = rock.install or "",
     libraries = ("%q"):format(rock.library) .. (rock.private and ', "m", "dl"' or ""),
     incdirs = table.concat(incdirs, ", "),
     header = (rock.header and ('header = "%s", '):format(rock.header) or "") .. ('library = "%s"'):format(rock.library),
-    dependencies = '  "lua >= 5.4, < 5.5",\n' .. (rock.name == "weir" and "" or '  "weir",\n'),
+    dependencies = '  "lua >= 5.4, < 5.5",\n' .. weir,
   }, { __index = rock })
   local out = { (HEAD:gsub("%$(%u+)", values):gsub("%$(%l+)", values)) }
   local function add(fmt, ...) out[#out + 1] = fmt:format(...) end
@@ -125,13 +151,21 @@ local function read(name)
   return file and file:read("a")
 end
 
-local stale = false
+local mode <const>, folder <const>, url <const> = ...
+local release, stale = nil, false
+if mode == "--release" and url then
+  release = { version = read("core/include/weir/version.h"):match('define WEIR_VERSION "([%d.]+)"'), url = url }
+elseif mode and mode ~= "--check" then
+  io.stderr:write("usage: lua5.4 tools/rockspec.lua [--check | --release FOLDER URL]\n")
+  os.exit(2)
+end
 for _, rock in ipairs(rocks) do
-  local target = ("rockspec/%s-scm-1.rockspec"):format(rock.name)
-  local wanted = render(rock)
-  if arg[1] ~= "--check" then
-    local file <close> = assert(io.open(target, "w"))
-    file:write(wanted)
+  local file <const> = ("%s-%s-1.rockspec"):format(rock.name, release and release.version or "scm")
+  local target <const> = (release and folder or "rockspec") .. "/" .. file
+  local wanted <const> = render(rock, file, release)
+  if mode ~= "--check" then
+    local out <close> = assert(io.open(target, "w"))
+    out:write(wanted)
   elseif read(target) ~= wanted then
     io.stderr:write(target, " is out of date; run lua5.4 tools/rockspec.lua\n")
     stale = true

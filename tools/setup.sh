@@ -33,6 +33,8 @@ test   libclang-rt-dev       clang:fuzzer        what clang links for fuzzers
 test   clang-format          cmd:clang-format    clang-format
 test   binutils              cmd:nm              nm, objdump
 test   luarocks              cmd:luarocks        LuaRocks
+test   zip                   cmd:zip             zip, for source rocks
+test   unzip                 cmd:unzip           unzip, for rocks
 bench  nodejs                cmd:node            Node.js, a peer
 bench  npm                   cmd:npm             npm, for the peers in bench/peers
 bench  golang-go             cmd:go              Go, a peer

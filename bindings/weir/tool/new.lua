@@ -135,14 +135,22 @@ end
 
 local function quote(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
--- Where the language server finds the library's types: installed beside the program, or in the source tree that
--- it was built in.
+-- Where the language server finds the library's types: installed beside the program, in the source tree that it was
+-- built in, or in a rock of the trees where `require` looks. As shell words; of several versions any will do.
 local function library(self)
+  local places = {}
   local root <const> = self:match "^(.*)/[^/]*/[^/]*$"
-  for _, folder in ipairs { root and root .. "/share/weir/types", root and root .. "/types" } do
-    if folder and os.execute(("[ -f %s ]"):format(quote(folder .. "/weir.lua"))) then return ('"%s"'):format(folder) end
+  if root then
+    places = { quote(root) .. "/share/weir/types", quote(root) .. "/types" }
   end
-  return ""
+  for tree in package.path:gmatch "([^;]*)/share/lua/5%.4/%?%.lua" do
+    places[#places + 1] = quote(tree) .. "/lib/luarocks/rocks-5.4/weir/*/types"
+  end
+  local words <const> = table.concat(places, "/weir.lua ") .. "/weir.lua"
+  local loop <const> = 'for file in %s; do [ ! -f "$file" ] || { echo "$file"; break; }; done'
+  local pipe <close> = assert(io.popen(loop:format(words)))
+  local file <const> = pipe:read "l"
+  return file and ('"%s"'):format(file:match "^(.*)/") or ""
 end
 
 --- The command. Returns an exit code.
