@@ -11,7 +11,7 @@ local reference <const> = require "lua_reference"
 
 local folder <const> = assert(arg[1], "usage: lua5.4 tools/docs/pages.lua FOLDER")
 
--- The navigation: parts, each a list of pages of docs/ with the words for them; what is in no part is an error.
+-- The navigation: parts, each a list of pages of docs/ with the words for them; what is in no part, or in two, is an error.
 local parts <const> = {
   { "Start", "index", "Home", "overview", "All pages", "install", "Installing", "tutorial", "Tutorial",
     "model", "The model", "from-node", "From Node", "from-others", "From OpenResty, copas, Go",
@@ -23,8 +23,7 @@ local parts <const> = {
   { "Tools", "host", "The weir program", "test", "Tests on virtual time" },
   { "Lua reference", "lua/" },
   { "C", "embedding", "Embedding", "c-api", "C API", "c/" },
-  { "Why", "benchmarks", "Benchmarks", "proof", "Proof", "catalogue", "Catalogue of faults",
-    "design", "Design" },
+  { "Why", "benchmarks", "Benchmarks", "proof", "Proof", "design", "Design" },
 }
 
 local languages <const> = { c = "c", h = "c", lua = "lua", sh = "sh", js = "js", txt = "text" }
@@ -177,6 +176,7 @@ for _, part in ipairs(parts) do
     elseif page == "c/" then
       for _, entry in ipairs(headers) do add_entry(entry.name, entry.file) end
     elseif written[page] then
+      if named[page] then error(("docs/%s.md is twice in tools/docs/pages.lua"):format(page), 0) end
       named[page] = true
       add_entry(words, page)
     end
