@@ -11,7 +11,7 @@ local reference <const> = require "lua_reference"
 
 local folder <const> = assert(arg[1], "usage: lua5.4 tools/docs/pages.lua FOLDER")
 
--- The navigation: parts, each a list of pages of docs/ with the words for them; what is in no part, or in two, is an error.
+-- The navigation: parts, each a list of pages of docs/ with the words for them. What is in no part, or in two, is an error.
 local parts <const> = {
   { "Start", "index", "Home", "overview", "All pages", "install", "Installing", "tutorial", "Tutorial",
     "model", "The model", "from-node", "From Node", "from-others", "From OpenResty, copas, Go",
