@@ -1,7 +1,7 @@
 # Makefile - the short way into the CMake build; `make help` lists it.
 #
-# `run`, `test`, `check` and `bench` do the whole set-up: install what is missing (tools/setup.sh),
-# configure, build, go. Presets of CMake: release in build/, dev, asan, stress, clang, fuzz in build-NAME/.
+# `run`, `test`, `check`, `static` and `bench` do the whole set-up: install what is missing (tools/setup.sh),
+# configure, build, go. Presets of CMake: release in build/, dev, asan, stress, clang, fuzz, static in build-NAME/.
 
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 PREFIX ?= /usr/local
@@ -20,7 +20,7 @@ C_FILES = find . -type d \( -name 'build*' -o -name node_modules -o -name .git \
 
 .DEFAULT_GOAL := release
 .NOTPARALLEL:
-.PHONY: release programs dev asan stress clang fuzzers run test proof coverage check fuzz format bench docs install clean help
+.PHONY: release programs dev asan stress clang static fuzzers run test proof coverage check fuzz format bench docs install clean help
 
 release: build/configured ## build/weir and build/lua/weir: what is shipped (this is plain `make`)
 	@cmake --build build --parallel $(JOBS)
@@ -30,6 +30,11 @@ dev asan stress clang: %: build-%/configured ## the same in build-NAME/, for deb
 
 fuzzers: build-fuzz/configured ## what `make fuzz` runs, in build-fuzz/
 	@cmake --build build-fuzz --target weir_fuzz --parallel $(JOBS)
+
+static: ## build-static/weir: one file that needs the C library alone, connectors inside
+	@sh tools/setup.sh static
+	@$(MAKE) build-static/configured
+	@cmake --build build-static --target weir_programs --parallel $(JOBS)
 
 configure = @command -v cmake >/dev/null || { echo 'weir: cmake is missing; run tools/setup.sh run'; exit 1; }; \
             cmake --preset $(1) && touch $@
@@ -48,11 +53,11 @@ run: ## fetch many URLs: make run ARGS="urls.txt --limit 100"
 	@$(MAKE) programs
 	@build/weir scripts/fanout.lua $(ARGS)
 
-test: ## everything: release, asan and stress builds under one ctest, fuzzers for seconds; clang's warnings; build/proof.md
+test: ## everything: release, asan, stress and static builds under one ctest, fuzzers for seconds; clang's warnings; build/proof.md
 	@sh tools/setup.sh test
-	@$(MAKE) release asan stress clang fuzzers
+	@$(MAKE) release asan stress clang static fuzzers
 	@mkdir -p build/all
-	@echo 'subdirs("../../build" "../../build-asan" "../../build-stress" "../../build-fuzz")' >build/all/CTestTestfile.cmake
+	@echo 'subdirs("../../build" "../../build-asan" "../../build-stress" "../../build-static" "../../build-fuzz")' >build/all/CTestTestfile.cmake
 	@git describe --always --dirty --abbrev=12 >build/all/commit 2>/dev/null || echo unknown >build/all/commit
 	@$(CTEST) --output-junit results.xml --test-dir build/all; code=$$?; \
 	    lua5.4 tools/proof.lua build/all build/proof.md && exit $$code
@@ -98,7 +103,7 @@ install: release ## into PREFIX (/usr/local) below DESTDIR
 	@cmake --install build --prefix $(PREFIX) --strip
 
 clean: ## forget all builds
-	@rm -rf build build-dev build-asan build-stress build-clang build-fuzz build-coverage
+	@rm -rf build build-dev build-asan build-stress build-clang build-fuzz build-static build-coverage
 
 help: ## this list
 	@sed -n 's/^\([a-z ]*\):.*## /\1\t/p' Makefile | awk -F'\t' '{printf "  %-24s %s\n", $$1, $$2}'

@@ -1,9 +1,10 @@
 #!/bin/sh
-# setup.sh - see that what weir needs is there, and install what is missing: tools/setup.sh run|test|bench|docs
+# setup.sh - see that what weir needs is there, and install what is missing: tools/setup.sh run|test|static|bench|docs
 #
 # The one list of packages. A line is: groups, Debian package, probe, what it is for. It is there if dpkg
 # says so or the probe finds it by another way (cmd: a command, pc: a pkg-config module, lua: a module of
-# lua5.4, clang: a run-time library of clang, theme: one of MkDocs). `test` and `bench` need what `run` needs too. With nothing missing no network, no root and no package manager is touched.
+# lua5.4, clang: a run-time library of clang, a: an archive of the linker's or PostgreSQL's, theme: one of MkDocs). `test`, `static` and
+# `bench` need what `run` needs too. With nothing missing no network, no root and no package manager is touched.
 # NO_INSTALL=1 only says what is missing. Systems without apt get the list; install by hand, run again.
 set -eu
 
@@ -43,16 +44,25 @@ test,bench  postgresql       cmd:initdb          PostgreSQL, to talk to; its ser
 test   openssl               cmd:openssl         certificates for them
 docs,test  mkdocs            cmd:mkdocs          MkDocs: Markdown to a site
 docs,test  mkdocs-material   theme:material      its theme, with the search
+test,static  libssl-dev       pc:openssl        what the static binary contains: OpenSSL
+test,static  libnghttp2-dev   pc:libnghttp2     likewise: HTTP/2
+test,static  libidn2-dev      pc:libidn2        likewise: host names beyond ASCII
+test,static  libunistring-dev  a:unistring      likewise: what libidn2 stands on
+test,static  libzstd-dev      pc:libzstd        likewise: bodies in zstd
+test,static  libbrotli-dev    pc:libbrotlidec   likewise: bodies in brotli
+test,static  zlib1g-dev       pc:zlib           likewise: bodies in gzip
+test,static  postgresql-server-dev-15  a:pgcommon_shlib  likewise: what libpq stands on
 '
 
 group=${1:-}
 case $group in
 run) groups='run' ;;
 test) groups='run test' ;;
+static) groups='run static' ;;
 bench) groups='run bench' ;;
 docs) groups='docs' ;;
 *)
-    echo "usage: tools/setup.sh run|test|bench|docs" >&2
+    echo "usage: tools/setup.sh run|test|static|bench|docs" >&2
     exit 2
     ;;
 esac
@@ -76,6 +86,7 @@ found() { # probe
         ;;
     clang:*) ls "$(clang -print-runtime-dir 2>/dev/null)/libclang_rt.${1#clang:}"* >/dev/null 2>&1 ;;
     theme:*) mkdocs build --help 2>/dev/null | grep -q "[[|]${1#theme:}[]|]" ;;
+    a:*) [ -n "$(find /usr/lib/*-linux-gnu /usr/lib/postgresql/*/lib -maxdepth 1 -name "lib${1#a:}.a" 2>/dev/null)" ] ;;
     lua:*) lua5.4 -e "require '${1#lua:}'" >/dev/null 2>&1 ;;
     esac
 }

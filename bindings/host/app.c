@@ -1,7 +1,8 @@
 /* host/app.c - a script that was built into a copy of the program (weir.tool.build).
  *
  * Such a file ends in a Lua chunk, its length (8 bytes, little-endian) and a mark. A file that ends
- * otherwise, or cannot be read, is weir itself.
+ * otherwise, or cannot be read, is weir itself. Where there is no /proc (a bare root) the file is
+ * the one that the system was told to execute.
  */
 #include "app.h"
 
@@ -9,16 +10,31 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 #define MARK "\033weirapp"
 enum { MARK_SIZE = sizeof MARK - 1, TAIL = MARK_SIZE + 8 };
 
+static const char proc_exe[] = "/proc/self/exe";
+
+/* What was executed; of a script that begins with #! that is the script. */
+static const char *executed(void)
+{
+    const char *path = (const char *)(uintptr_t)getauxval(AT_EXECFN);
+    return path != NULL ? path : "";
+}
+
 int host_self(char *path, size_t size)
 {
-    ssize_t n = readlink("/proc/self/exe", path, size - 1);
-    if (n <= 0)
-        return 0;
+    ssize_t n = readlink(proc_exe, path, size - 1);
+    if (n <= 0) {
+        const char *name = executed();
+        n = (ssize_t)strlen(name);
+        if ((size_t)n >= size)
+            return 0;
+        memcpy(path, name, (size_t)n);
+    }
     path[n] = '\0';
     return strchr(path, '/') != NULL;
 }
@@ -47,7 +63,9 @@ char *host_app(size_t *size)
 {
     unsigned char tail[TAIL];
     char *chunk = NULL;
-    int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    int fd = open(proc_exe, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        fd = open(executed(), O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return NULL;
     off_t end = lseek(fd, -TAIL, SEEK_END);

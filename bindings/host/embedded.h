@@ -1,7 +1,7 @@
-/* host/embedded.h - the Lua half of the library inside the binary; the array is made by the build.
- */
+/* host/embedded.h - the modules inside the binary; the arrays are made by the build. */
 #ifndef WEIR_HOST_EMBEDDED_H
 #define WEIR_HOST_EMBEDDED_H
+#include <lauxlib.h>
 #include <stddef.h>
 
 struct weir_embedded {
@@ -11,7 +11,10 @@ struct weir_embedded {
     const char *chunkname; /* "@weir/http/init.lua", as tracebacks show it */
 };
 
-/* Ended by an entry whose name is NULL. */
+/* The Lua half of the library. Ended by an entry whose name is NULL. */
 extern const struct weir_embedded weir_embedded_modules[];
+
+/* The connectors that are linked in, by module; none but in the release binary. Ended likewise. */
+extern const luaL_Reg weir_linked_modules[];
 
 #endif

@@ -44,6 +44,7 @@ static void preload(lua_State *L)
     lua_setfield(L, -2, "cjson");
     lua_pushcfunction(L, luaopen_cjson_safe);
     lua_setfield(L, -2, "cjson.safe");
+    luaL_setfuncs(L, weir_linked_modules, 0);
     lua_pop(L, 1);
 }
 
@@ -112,10 +113,22 @@ static const char run_busted[] = "local run = require 'busted.runner'\n"
                                  "table.insert(arg, 1, '--ignore-lua')\n" /* this is it */
                                  "run { standalone = false }\n"
                                  "return\n"; /* no tail call: the runner looks who called it */
-static const char run_tool[] = "local self = ...\n"
+static const char run_tool[] = "local self, make_executable = ...\n"
                                "return function(...)\n"
-                               "  os.exit(require('weir.tool.' .. arg[0]).main({ ... }, self))\n"
+                               "  local tool = require('weir.tool.' .. arg[0])\n"
+                               "  os.exit(tool.main({ ... }, self, make_executable))\n"
                                "end\n";
+
+/* make_executable(file) -> true, or nil and why: for all who may read it. */
+static int make_executable(lua_State *L)
+{
+    const char *file = luaL_checkstring(L, 1);
+    struct stat st;
+    int rc = stat(file, &st);
+    if (rc == 0)
+        rc = chmod(file, (st.st_mode & 0777) | (st.st_mode & 0444) >> 2);
+    return luaL_fileresult(L, rc == 0, file);
+}
 
 /* `weir busted`, `weir new` and `weir build`, where there is no script of that name. 1 if `word` is
  * one of them, whose function is pushed. */
@@ -133,7 +146,8 @@ static int load_command(lua_State *L, const char *word)
         lua_error(L);
     if (!is_busted) {
         lua_pushstring(L, host_self(self, sizeof self) ? self : "");
-        lua_call(L, 1, 1);
+        lua_pushcfunction(L, make_executable);
+        lua_call(L, 2, 1);
     }
     return 1;
 }

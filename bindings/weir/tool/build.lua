@@ -17,8 +17,9 @@ Make one executable of a script and the Lua modules that it requires.
   -x NAME   leave this one out: it will be there where the executable runs
 
 Every argument of the executable is the script's. weir's own modules are inside already. What is
-written in C (connectors such as weir.http, other C modules) is not, and is named here: it is looked for
-where the executable runs (LUA_CPATH; in lua/ and ../lib/lua/5.4 beside it) and where this program is.]]
+written in C is not (other C modules; connectors such as weir.http, unless this weir contains them, as
+`make static` makes it), and is named here: it is looked for where the executable runs (LUA_CPATH; in
+lua/ and ../lib/lua/5.4 beside it) and where this program is.]]
 
 local function fail(fmt, ...)
   io.stderr:write("weir build: ", fmt:format(...), "\n")
@@ -43,7 +44,7 @@ end
 
 local function is_ours(name) return name == "weir" or name:find "^weir%." or name == "cjson" or name == "cjson.safe" end
 
--- What of a connector is C.
+-- What of a connector is C: inside the release binary, modules beside any other.
 local connectors <const> = {
   ["weir.http"] = { "weir.http.curl", "weir.http.microhttpd" }, ["weir.postgres"] = { "weir.postgres.libpq" },
   ["weir.sqlite"] = { "weir.sqlite.sqlite3" }, ["weir.luv"] = { "luv" },
@@ -66,7 +67,9 @@ local function collect(source, more, without, path)
       local file <const> = package.searchpath(name, path)
       local text <const> = file and read(file)
       if is_ours(name) then
-        for _, module in ipairs(connectors[name] or {}) do elsewhere[#elsewhere + 1] = module end
+        for _, module in ipairs(connectors[name] or {}) do
+          if not package.preload[module] then elsewhere[#elsewhere + 1] = module end
+        end
       elseif text then
         found[#found + 1] = { name = name, file = file, source = text }
         local further <const> = required(text)
@@ -121,16 +124,14 @@ end
 local function without_shebang(source) return (source:gsub("^#[^\n]*", "")) end
 
 -- Write it beside, then rename: an executable that runs meanwhile stays whole.
-local function write(out, program, chunk)
+local function write(out, program, chunk, make_executable)
   local beside <const> = out .. ".new"
   local file, why = io.open(beside, "wb")
   if not file then return why end
   local fine
   fine, why = file:write(program, chunk, string.pack("<I8", #chunk), MARK)
   if fine then fine, why = file:close() else file:close() end
-  if fine and not os.execute(("chmod +x '%s'"):format(beside:gsub("'", "'\\''"))) then
-    fine, why = nil, "cannot be made executable"
-  end
+  if fine then fine, why = make_executable(beside) end
   if fine then fine, why = os.rename(beside, out) end
   if not fine then os.remove(beside) end
   return not fine and why or nil
@@ -139,14 +140,16 @@ end
 --- The command. Returns an exit code.
 ---@param words string[]
 ---@param self string the weir program's file
+---@param make_executable fun(file: string): boolean?, string?
 ---@return integer
-function build.main(words, self)
+function build.main(words, self, make_executable)
   local given, complaint = parse(words)
   if not given then return fail("%s\ntry 'weir build --help'", complaint) end
   if given.help then
     print(HELP)
     return 0
   end
+  if self == "" then return fail "the file of this program is not known" end
   local source, why = read(given.script)
   if not source then return fail("%s", why) end
   source = without_shebang(source)
@@ -166,7 +169,8 @@ function build.main(words, self)
   if program:sub(-#MARK) == MARK then return fail("this program is an application itself") end
   local out <const> = given.out or given.script:match "([^/]+)$":gsub("%.lua$", "")
   if out == given.script then return fail("-o is needed: the script has no .lua at its end") end
-  why = write(out, program, bundle(given.script, source, modules, self:match "^(.*)/" or "."))
+  why = write(out, program, bundle(given.script, source, modules, self:match "^(.*)/" or "."),
+    make_executable)
   if why then return fail("%s", why) end
   io.stderr:write(("weir build: %s, with %d module%s inside\n"):format(out, #modules, #modules == 1 and "" or "s"))
   if #elsewhere > 0 then
