@@ -3,8 +3,8 @@
 #
 # The one list of packages. A line is: groups, Debian package, probe, what it is for. It is there if dpkg
 # says so or the probe finds it by another way (cmd: a command, pc: a pkg-config module, lua: a module of
-# lua5.4, clang: a run-time library of clang, a: an archive of the linker's or PostgreSQL's, theme: one of MkDocs). `test`, `static` and
-# `bench` need what `run` needs too. With nothing missing no network, no root and no package manager is touched.
+# lua5.4, clang: a run-time library of clang, a: an archive, of the linker or PostgreSQL, theme: one of MkDocs).
+# `test`, `static` and `bench` need what `run` needs too. With nothing missing no network, no root and no package manager is touched.
 # NO_INSTALL=1 only says what is missing. Systems without apt get the list; install by hand, run again.
 set -eu
 
