@@ -17,6 +17,7 @@
 
 #include "app.h"
 #include "context.h"
+#include "embedded.h"
 #include "explore.h"
 #include "options.h"
 #include "signals.h"
