@@ -70,7 +70,7 @@ coverage: ## the lines and branches of core/ and bindings/ that tests run, some 
 	@cmake -S . -B build-coverage -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=--coverage -DCMAKE_C_FLAGS_DEBUG="-O0 -g"
 	@cmake --build build-coverage --parallel $(JOBS)
 	@find build-coverage -name '*.gcda' -delete
-	@export WEIR_TEST_FACTOR=10; $(CTEST) --test-dir build-coverage -R '^dev[.](c|weir|host)[.]'
+	@export WEIR_TEST_FACTOR=10; $(CTEST) --test-dir build-coverage -R '^dev[.](c|weir|host|examples)[.]'
 	@lua5.4 tools/coverage.lua build-coverage
 
 check: ## the fast half: format, luacheck, tests of the release build

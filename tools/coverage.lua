@@ -88,8 +88,8 @@ local function percent(part, whole)
   return whole == 0 and "" or ("%.1f %%"):format(100 * part / whole)
 end
 
-emit("Coverage, by `make coverage` at commit %s: gcc, the tests `c`, `weir` and `host`, a tenth of what is", commit)
-emit "drawn by chance. A branch is a way out of a condition as the compiler sees it, that into a failed assert too."
+emit("Coverage, by `make coverage` at commit %s: gcc, the tests `c`, `weir`, `host` and `examples`, a tenth of", commit)
+emit "what is drawn by chance. A branch is a way out of a condition as the compiler sees it, a failed assert too."
 emit ""
 emit "| folder | lines | of them run | branches | of them taken |"
 emit "|---|--:|--:|--:|--:|"
