@@ -11,7 +11,8 @@ local reference <const> = require "lua_reference"
 
 local folder <const> = assert(arg[1], "usage: lua5.4 tools/docs/pages.lua FOLDER")
 
--- The navigation: parts, each a list of pages of docs/ with the words for them. What is in no part, or in two, is an error.
+-- The navigation: parts, each a list of pages of docs/ with the words for them. A page that is in no part, or in two,
+-- is an error.
 local parts <const> = {
   { "Start", "index", "Home", "overview", "All pages", "install", "Installing", "tutorial", "Tutorial",
     "model", "The model", "from-node", "From Node", "from-others", "From OpenResty, copas, Go",
@@ -175,7 +176,8 @@ for _, part in ipairs(parts) do
       for _, module in ipairs(modules) do add_entry(module.title, "lua/" .. module.file) end
     elseif page == "c/" then
       for _, entry in ipairs(headers) do add_entry(entry.name, entry.file) end
-    elseif written[page] then
+    else
+      if not written[page] then error(("tools/docs/pages.lua names docs/%s.md, which is not there"):format(page), 0) end
       if named[page] then error(("docs/%s.md is twice in tools/docs/pages.lua"):format(page), 0) end
       named[page] = true
       add_entry(words, page)
