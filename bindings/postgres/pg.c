@@ -247,6 +247,7 @@ LUAMOD_API int luaopen_weir_postgres_libpq(lua_State *L)
     luaL_setfuncs(L, meta, 0);
     luaL_newmetatable(L, WEIR_PG_STATEMENT);
     weir__pg_rows_open(L);
+    weir__pg_decode_open(L);
     lua_pop(L, 2);
 
     luaL_newlibtable(L, functions);

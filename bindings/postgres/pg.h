@@ -21,6 +21,7 @@
 #define WEIR_PG_CONNECTION "weir.postgres.connection"
 #define WEIR_PG_STATEMENT "weir.postgres.statement"
 #define WEIR_PG_TEXT "weir.postgres.text"
+#define WEIR_PG_RESULT "weir.postgres.result"
 
 typedef struct weir_pg weir_pg;
 typedef struct weir_pg_dial weir_pg_dial;
@@ -61,6 +62,9 @@ typedef enum weir_pg_op {
 #define WEIR_PG_UNSENT (256 * 1024)
 /* Less than this of a copy or a pipeline is sent at the end of the turn. */
 #define WEIR_PG_BATCH (32 * 1024)
+
+/* Values of a result that are made into tables in one go; then others have their turn. */
+#define WEIR_PG_SLICE 4096
 
 /* A prepared statement; user value 1 is its text. */
 typedef struct weir_pg_statement {
@@ -272,6 +276,10 @@ const char *weir__pg_check_sql(lua_State *L, weir_pg *c, const char *op, int ind
 void weir__pg_push_value(lua_State *L, weir_pg *c, const PGresult *r, int row, int column);
 /* Push a table of all rows. */
 void weir__pg_push_rows(lua_State *L, weir_pg *c, const PGresult *r);
+/* The same for c->result, which is let go: the last statement of a function whose argument 1 is the
+ * connection. Gives the turn back between slices of a large one, where a cancel shows. */
+int weir__pg_finish_rows(lua_State *L, weir_pg *c);
+void weir__pg_decode_open(lua_State *L);
 /* Push one row, with the column names in the table at `names`. */
 void weir__pg_push_row(lua_State *L, weir_pg *c, const PGresult *r, int row, int names);
 void weir__pg_push_names(lua_State *L, const PGresult *r);

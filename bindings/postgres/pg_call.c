@@ -255,9 +255,9 @@ int weir__pg_finish(lua_State *L, weir_pg *c)
     }
     if (r == NULL)
         return c->api->raise(L, "protocol", op, "the server sent no result");
-    if (c->op == OP_QUERY) {
-        weir__pg_push_rows(L, c, r);
-    } else if (PQntuples(r) == 0) {
+    if (c->op == OP_QUERY)
+        return weir__pg_finish_rows(L, c);
+    if (PQntuples(r) == 0) {
         lua_pushnil(L);
     } else if (c->op == OP_VALUE) {
         if (PQnfields(r) > 0)

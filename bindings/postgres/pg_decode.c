@@ -54,24 +54,13 @@ lua_Integer weir__pg_affected(const PGresult *r)
     return -1;
 }
 
-void weir__pg_push_rows(lua_State *L, weir_pg *c, const PGresult *r)
+/* The rows from `row` on and before `end`; the table is at `list`, the names' list behind it. */
+static void push_slice(lua_State *L, weir_pg *c, const PGresult *r, int list, int row, int end)
 {
-    int n_rows = PQntuples(r), n = PQnfields(r), first;
-    lua_Integer affected = weir__pg_affected(r);
-
-    luaL_checkstack(L, n + 16, "result"); /* no more: the collector works on whole stacks */
-    lua_createtable(L, n_rows, 3);
-    lua_pushinteger(L, n_rows);
-    lua_setfield(L, -2, "n");
-    if (affected >= 0) {
-        lua_pushinteger(L, affected);
-        lua_setfield(L, -2, "affected");
-    }
-    weir__pg_push_names(L, r);
-    first = lua_gettop(L) + 1;
+    int n = PQnfields(r), first = lua_gettop(L) + 1;
     for (int i = 0; i < n; i++)
-        lua_rawgeti(L, first - 1, i + 1);
-    for (int row = 0; row < n_rows; row++) {
+        lua_rawgeti(L, list + 1, i + 1);
+    for (; row < end; row++) {
         lua_createtable(L, 0, n);
         for (int i = 0; i < n; i++) {
             if (PQgetisnull(r, row, i))
@@ -80,8 +69,109 @@ void weir__pg_push_rows(lua_State *L, weir_pg *c, const PGresult *r)
             weir__pg_push_value(L, c, r, row, i);
             lua_rawset(L, -3);
         }
-        lua_rawseti(L, first - 2, row + 1);
+        lua_rawseti(L, list, row + 1);
     }
     lua_settop(L, first - 1);
-    lua_setfield(L, -2, "columns");
+}
+
+/* The table, without its rows yet, and the list of names. */
+static void push_list(lua_State *L, const PGresult *r)
+{
+    lua_Integer affected = weir__pg_affected(r);
+    luaL_checkstack(L, PQnfields(r) + 16,
+                    "result"); /* no more: the collector works on whole stacks */
+    lua_createtable(L, PQntuples(r), 3);
+    lua_pushinteger(L, PQntuples(r));
+    lua_setfield(L, -2, "n");
+    if (affected >= 0) {
+        lua_pushinteger(L, affected);
+        lua_setfield(L, -2, "affected");
+    }
+    weir__pg_push_names(L, r);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -3, "columns");
+}
+
+void weir__pg_push_rows(lua_State *L, weir_pg *c, const PGresult *r)
+{
+    push_list(L, r);
+    push_slice(L, c, r, lua_gettop(L) - 1, 0, PQntuples(r));
+    lua_pop(L, 1);
+}
+
+/* --- a result that is too large for one turn ---------------------------------------------------
+ */
+typedef struct slices {
+    PGresult *r; /* owned; the connection may go meanwhile */
+    int row;     /* the next */
+} slices;
+
+static int free_slices(lua_State *L)
+{
+    slices *s = luaL_checkudata(L, 1, WEIR_PG_RESULT);
+    PQclear(s->r);
+    s->r = NULL;
+    return 0;
+}
+
+static int slicek(lua_State *L, int status, lua_KContext list);
+
+/* Stack: the connection at 1; the table at `list`, then names and slices. */
+static int go_on(lua_State *L, int list)
+{
+    weir_pg *c = lua_touserdata(L, 1);
+    slices *s = lua_touserdata(L, list + 2);
+    int n_rows = PQntuples(s->r), rows = WEIR_PG_SLICE / (PQnfields(s->r) + 1) + 1;
+    int end = n_rows - s->row > rows ? s->row + rows : n_rows;
+    push_slice(L, c, s->r, list, s->row, end);
+    s->row = end;
+    if (end < n_rows)
+        return c->api->yield(L, slicek, list);
+    PQclear(s->r);
+    s->r = NULL;
+    lua_settop(L, list);
+    return 1;
+}
+
+static int slicek(lua_State *L, int status, lua_KContext list)
+{
+    const weir_pg *c = lua_touserdata(L, 1);
+    slices *s = lua_touserdata(L, (int)list + 2);
+    (void)status;
+    if (c->api->scope(L)->owner->wait.status !=
+        WEIR_GRANTED) { /* not later, when it is collected */
+        PQclear(s->r);
+        s->r = NULL;
+    }
+    c->api->outcome(L);
+    return go_on(L, (int)list);
+}
+
+int weir__pg_finish_rows(lua_State *L, weir_pg *c)
+{
+    int list = lua_gettop(L) + 1;
+    slices *s;
+    push_list(L, c->result);
+    if ((double)PQntuples(c->result) * (PQnfields(c->result) + 1) <= WEIR_PG_SLICE) {
+        push_slice(L, c, c->result, list, 0, PQntuples(c->result));
+        lua_settop(L, list);
+        weir__pg_clear(c);
+        return 1;
+    }
+    s = lua_newuserdatauv(L, sizeof *s, 0);
+    s->r = NULL;
+    s->row = 0;
+    luaL_setmetatable(L, WEIR_PG_RESULT);
+    s->r = c->result;
+    c->result = NULL;
+    weir__pg_clear(c);
+    return go_on(L, list);
+}
+
+void weir__pg_decode_open(lua_State *L)
+{
+    luaL_newmetatable(L, WEIR_PG_RESULT);
+    lua_pushcfunction(L, free_slices);
+    lua_setfield(L, -2, "__gc");
+    lua_pop(L, 1);
 }
