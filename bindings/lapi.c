@@ -249,6 +249,7 @@ static const weir_lua_api api = {
     .loop_fd = weir_loop_fd,
     .loop_timeout = weir_loop_timeout,
     .loop_step = weir_loop_step,
+    .loop_once = weir_loop_once,
 };
 
 void lapi_open(lua_State *L)

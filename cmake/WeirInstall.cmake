@@ -1,11 +1,16 @@
 # WeirInstall.cmake - what goes where, and how other programs find it (pkg-config, find_package).
 #
+# libweir is for programs without Lua; libweir-lua.a, where there is the binary, is all of weir for those with one.
 # Modules go to lib/lua/5.4 and share/lua/5.4, where a Lua of the same prefix looks. The binary and the
 # modules are installed where they are made, in bindings/CMakeLists.txt.
 include(CMakePackageConfigHelpers)
 
 install(TARGETS weir_static weir_shared EXPORT weir
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+if(TARGET weir_lua_static)
+  set_target_properties(weir_lua_static PROPERTIES EXPORT_NAME lua)
+  install(TARGETS weir_lua_static EXPORT weir ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
 install(DIRECTORY core/include/weir bindings/include/weir DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
         FILES_MATCHING PATTERN *.h)
 install(DIRECTORY bindings/weir DESTINATION ${CMAKE_INSTALL_DATADIR}/lua/5.4 FILES_MATCHING PATTERN *.lua)
@@ -31,5 +36,7 @@ install(FILES ${PROJECT_BINARY_DIR}/package/weirConfig.cmake ${PROJECT_BINARY_DI
 # The prefix is where weir.pc lies, so that an installed tree can be moved and --prefix given late.
 file(RELATIVE_PATH WEIR_PC_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 string(REGEX REPLACE "/$" "" WEIR_PC_PREFIX "${WEIR_PC_PREFIX}")
-configure_file(cmake/weir.pc.in ${PROJECT_BINARY_DIR}/package/weir.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/package/weir.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+foreach(package weir weir-lua)
+  configure_file(cmake/${package}.pc.in ${PROJECT_BINARY_DIR}/package/${package}.pc @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/package/${package}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endforeach()

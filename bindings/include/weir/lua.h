@@ -164,6 +164,7 @@ typedef struct weir_lua_api {
     int (*loop_fd)(weir_loop *loop);
     int (*loop_timeout)(weir_loop *loop);
     int (*loop_step)(weir_loop *loop);
+    int (*loop_once)(weir_loop *loop, int block);
 } weir_lua_api;
 
 /* The table, loading weir.core first. Raises if this file is of another weir than the one that is

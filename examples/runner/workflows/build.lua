@@ -2,7 +2,7 @@
 --
 -- The folder is removed whatever happens: an error, the time limit, Ctrl-C.
 local folder <const> = sh("mktemp -d"):match("%S+")
-local remove <close> = setmetatable({}, { __close = function() weir.shield(sh, "rm -r " .. folder) end })
+local _ <close> = setmetatable({}, { __close = function() weir.shield(sh, "rm -r " .. folder) end })
 
 local parts <const> = { "one", "two", "three" }
 weir.map(parts, function(part)
