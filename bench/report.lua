@@ -197,10 +197,12 @@ local function machine(load)
     first_line "git describe --always --dirty --abbrev=12" or "unknown", cpu,
     first_line "getconf _NPROCESSORS_ONLN" or "?", first_line "uname -sm" or "?")
   local versions = {}
-  for _, command in ipairs { "${WEIR} -v", "${LUA} -v", "node -v", "go version", "nginx -v", "curl --version" } do
+  for _, command in ipairs { "${WEIR} -v", "${LUA} -v", "node -v", "go version", "nginx -v", "curl --version",
+    "pg_config --version" } do
     local line = first_line(expand(command))
     if line then
-      versions[#versions + 1] = line:match "^(%S+ ?%S* ?go[%d.]+)" or line:match "^(.-%d+[%d.]*)" or line
+      line = line:gsub("^v%d", "node %0"):gsub("^go version ", ""):gsub("^nginx version: ", "")
+      versions[#versions + 1] = line:match "^(.-%d+[%d.]*)" or line
     end
   end
   local package = io.open "bench/peers/package.json"
