@@ -53,6 +53,7 @@ local text, charts = page.write {
     limit_map = { weir = row("limit_map", "ns", 100, 110, 120), ["p-limit"] = row("limit_map", "ns", 3e8),
       ["<&>"] = row("limit_map", "ns", 1) },
     mapped_bytes = { weir = row("mapped_bytes", "bytes", 0) },
+    bucket_wait = { weir = row("bucket_wait", "ns", 0) },
     ["parked_bytes@1000"] = { weir = row("parked_bytes", "bytes", 0) },
     ["http@100000"] = { weir = row("http", "ns", 9000), undici = row("http", "ns", 1e4) },
   },
@@ -68,7 +69,7 @@ for name, svg in pairs(charts) do
   assert(svg:find('class="grid"', 1, true), name .. " has no scale")
   n = n + 1
 end
-assert(n == 3 and charts["limit.svg"]:find("scale: logarithmic", 1, true))
+assert(n == 4 and charts["limit.svg"]:find("scale: logarithmic", 1, true))
 assert(charts["limit.svg"]:find("&lt;&amp;&gt;", 1, true))
 assert(charts["http.svg"]:find("scale: from 0", 1, true) and charts["http.svg"]:find('class="goal"', 1, true))
 
