@@ -13,14 +13,6 @@ const char *const ltype_names[LTYPE_COUNT] = {
     "weir.bucket", "weir.reservation", "weir.simulator", "weir.pool",   "weir.lease",
     "weir.cache",  "weir.flight",      "weir.batch"};
 
-void *lcheck_object(lua_State *L, int index, ltype type, const char *op)
-{
-    void *p = ltest_object(L, index, lbox_here(L), type);
-    if (p == NULL)
-        lcheck_fail(L, op, index == 1 ? "self" : "object", ltype_names[type], index);
-    return p;
-}
-
 /* Push a short description of the value at `index`: its type, and the value where that helps. */
 static void describe(lua_State *L, int index)
 {
@@ -36,6 +28,20 @@ static void describe(lua_State *L, int index)
     } else {
         lua_pushstring(L, luaL_typename(L, index));
     }
+}
+
+void *lcheck_object(lua_State *L, int index, ltype type, const char *op)
+{
+    void *p = ltest_object(L, index, lbox_here(L), type);
+    if (p == NULL && index == 1) {
+        describe(L, 1);
+        lerror_raise(L, "misuse", op,
+                     "'self' must be %s, got %s; a method is called with a colon: object:method()",
+                     ltype_names[type], lua_tostring(L, -1));
+    } else if (p == NULL) {
+        lcheck_fail(L, op, "object", ltype_names[type], index);
+    }
+    return p;
 }
 
 int lcheck_fail(lua_State *L, const char *op, const char *name, const char *expected, int index)
@@ -199,6 +205,20 @@ static int core_check_seconds(lua_State *L)
     return 1;
 }
 
+/* core.check_self(v, type, op) -> v, an object of the C half: a method with a dot gets something
+ * else */
+static int core_check_self(lua_State *L)
+{
+    const char *name = luaL_checkstring(L, 2);
+    int type = 0;
+    while (type < LTYPE_COUNT && strcmp(ltype_names[type], name) != 0)
+        type++;
+    luaL_argcheck(L, type < LTYPE_COUNT, 2, "unknown type");
+    lcheck_object(L, 1, (ltype)type, luaL_checkstring(L, 3));
+    lua_settop(L, 1);
+    return 1;
+}
+
 /* core.check_function(v, op, name) -> v */
 static int core_check_function(lua_State *L)
 {
@@ -238,6 +258,7 @@ static int core_expected(lua_State *L)
 
 static const luaL_Reg functions[] = {{"check_count", core_check_count},
                                      {"check_seconds", core_check_seconds},
+                                     {"check_self", core_check_self},
                                      {"check_function", core_check_function},
                                      {"check_options", core_check_options},
                                      {"expected", core_expected},

@@ -45,7 +45,8 @@ static lpermit *check_mine(lua_State *L, const lbox *box, int index, const char 
 {
     lpermit *p = ltest_tagged(L, index, box, LTYPE_PERMIT);
     if (p == NULL)
-        lcheck_fail(L, op, index == 1 ? "self" : "other", "a permit", index);
+        lcheck_fail(L, op, index == 1 ? "self" : "other",
+                    index == 1 ? "a permit (a method is called with a colon)" : "a permit", index);
     if (!is_held(box, p))
         lerror_raise(L, "misuse", op, "the permit was released already");
     const weir_task *t = weir_current(box->current->rt);

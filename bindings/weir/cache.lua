@@ -81,6 +81,7 @@ local methods <const> = core.methods.cache
 ---@param loader async fun(missing: weir.CacheKey[], ...): table, table?, weir.CacheKeep?
 ---@return table values by index, with n
 function methods:get_many(keys, loader, ...)
+  core.check_self(self, "weir.cache", "cache:get_many")
   local flights <close> = core.cache_many(self, keys, false, loader, ...)
   local values <const> = flights:wait()
   return values
@@ -97,6 +98,7 @@ local known <const> = { timeout = true, on_error = true }
 ---@return table|nil errors
 function methods:get_many_with(options, keys, loader, ...)
   local op <const> = "cache:get_many_with"
+  core.check_self(self, "weir.cache", op)
   core.check_options(options, op, known)
   local timeout <const>, on_error <const> = options.timeout, options.on_error or "cancel"
   core.check_seconds(timeout, op, "timeout", math.huge)

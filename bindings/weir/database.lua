@@ -85,6 +85,16 @@ end
 ---@field package ended? string why it cannot be used any more
 local Session <const> = {}
 
+-- Metatables by what they belong to, so that a method knows what it is called with.
+local kinds <const> = {}
+
+-- Raise unless `self` is of `kind`: db.query("...") passes the text for the connection.
+local function check_self(self, kind, name)
+  if getmetatable(self) == kinds[kind] then return end
+  core.misuse(name, ("is a method of a %s: %s:%s(...), with a colon"):format(kind,
+    kind == "connection" and "db" or kind, name))
+end
+
 -- The session that a call of task `me` on `session` means: the innermost transaction that is its own.
 local function innermost(session, me)
   local child = session.child
@@ -158,10 +168,22 @@ local function left(timeout, start)
   return timeout and math.max(0, timeout - (core.now() - start))
 end
 
+-- The lock, waited for at most `timeout` seconds: what then is over is the caller's operation.
+local function lock_within(session, op, timeout)
+  local lock <const> = session.lock
+  if not timeout then return lock:acquire() end
+  local ok <const>, got <const> = pcall(lock.acquire, lock, { timeout = timeout })
+  if ok then return got end
+  if core.kind(got) ~= "timeout" then error(got, 0) end
+  error(core.error("timeout", session.driver.name .. ":" .. op,
+    ("timed out after %g s: another operation has the connection, %d waiting"):format(timeout, lock.waiting),
+    { name = session.root.name or nil, cause = got }), 0)
+end
+
 -- The lock as a permit, or nothing if the task has it by its loop.
 local function acquire(session, me, op, timeout)
   if in_loop(session, me, op) then return nil end
-  local permit <const> = session.lock:acquire(timeout and { timeout = timeout })
+  local permit <const> = lock_within(session, op, timeout)
   local ok, err = pcall(check_usable, session, op)
   if not ok then
     permit:release()
@@ -180,16 +202,15 @@ function database.enter(session, op, timeout)
 end
 
 local function check_sql(session, op, sql)
+  check_self(session, "connection", op)
   if type(sql) ~= "string" then
-    if type(session) ~= "table" or not session.driver then
-      core.misuse(op, ("is a method of a connection: db:%s(...), with a colon"):format(op))
-    end
     core.expected(session.driver.name .. ":" .. op, "sql", "a string", sql)
   end
 end
 
 -- {sql=, timeout=, params=}: the three, checked.
 local function read_options(session, op, options)
+  check_self(session, "connection", op)
   op = session.driver.name .. ":" .. op
   core.check_options(options, op, of_query)
   if type(options.sql) ~= "string" then core.expected(op, "sql", "a string", options.sql) end
@@ -336,6 +357,7 @@ end
 local Statement <const> = {}
 
 local function handle_of(statement, op)
+  check_self(statement, "statement", op)
   local handle <const> = statement.handle
   if not handle then
     error(core.error("closed", statement.session.driver.name .. ":" .. op, "the statement is closed"), 0)
@@ -346,7 +368,8 @@ end
 for _, want in ipairs { "query", "row", "value" } do
   --- As of the connection, without the text.
   Statement[want] = function(self, ...)
-    return query(self.session, want, handle_of(self, want), ...)
+    local handle <const> = handle_of(self, want)
+    return query(self.session, want, handle, ...)
   end
 end
 
@@ -355,11 +378,13 @@ end
 ---@param ... any
 ---@return fun(): table?
 function Statement:rows(...)
-  return rows_with(self.session, handle_of(self, "rows"), nil, ...)
+  local handle <const> = handle_of(self, "rows")
+  return rows_with(self.session, handle, nil, ...)
 end
 
 --- Give it back. Never waits. Harmless a second time.
 function Statement:close()
+  check_self(self, "statement", "close")
   local handle <const> = self.handle
   if not handle then return end
   self.handle = nil
@@ -369,6 +394,7 @@ end
 local statement_meta <const> = {
   __index = Statement, __close = Statement.close, __gc = Statement.close, __name = "weir.database.statement",
 }
+kinds.statement = statement_meta
 
 --- Compile a statement once, for many uses. Closable. Waits.
 ---@async
@@ -460,6 +486,7 @@ end
 ---@return any ...
 ---@overload async fun(self: weir.database.Session, fn: (async fun(db: weir.database.Session, ...): ...), ...): ...
 function Session:transaction(options, ...)
+  check_self(self, "connection", "transaction")
   if type(options) ~= "table" then return transaction(self, {}, options, ...) end
   return transaction(self, options, ...)
 end
@@ -468,6 +495,7 @@ end
 --- End what runs, fail who waits with `closed`, and close. Harmless a second time. Waits, also in a cancelled task.
 ---@async
 function Session:close()
+  check_self(self, "connection", "close")
   local root <const> = self.root
   if root ~= self then
     core.misuse(self.driver.name .. ":close", "a transaction ends with its function")
@@ -476,6 +504,21 @@ function Session:close()
   root.ended = "the connection is closed"
   pcall(root.lock.close, root.lock, root.ended) -- a forgotten pool closes what may have been collected with it
   if not pcall(core.shield, GRACE, root.driver.close, root.raw) then root.driver.kill(root.raw) end
+end
+
+-- The driver's methods, each behind a look at what it is called with.
+local guarded <const> = setmetatable({}, { __mode = "k" })
+
+local function guard(name, method)
+  local with_check = guarded[method]
+  if not with_check then
+    with_check = function(self, ...)
+      check_self(self, "connection", name)
+      return method(self, ...)
+    end
+    guarded[method] = with_check
+  end
+  return with_check
 end
 
 local session_meta <const> = {
@@ -488,7 +531,8 @@ local session_meta <const> = {
     end
     local property <const> = self.driver.properties[key]
     if property then return property(self.raw) end
-    return self.driver.methods[key]
+    local special <const> = self.driver.methods[key]
+    return special and guard(key, special)
   end,
   __close = function(self)
     if self.depth == 0 then self:close() else close_transaction(self) end
@@ -498,6 +542,8 @@ local session_meta <const> = {
       self.closed and ", closed" or "")
   end,
 }
+
+kinds.connection = session_meta
 
 -- Fields that may be absent are set: __index is for methods.
 function new_session(parent)

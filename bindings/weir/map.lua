@@ -291,6 +291,7 @@ local limit <const> = core.methods.limit
 ---@return { n: integer, [integer]: any } results
 ---@return { n: integer, [integer]: any }? errors
 function limit:map(source, fn, options)
+  core.check_self(self, "weir.limit", "limit:map")
   return run_all("limit:map", source, fn, options, true, self)
 end
 
@@ -301,6 +302,7 @@ end
 ---@param options? weir.MapOpts
 ---@return { n: integer, [integer]: any }? errors
 function limit:each(source, fn, options)
+  core.check_self(self, "weir.limit", "limit:each")
   local _, errors = run_all("limit:each", source, fn, options, false, self)
   return errors
 end

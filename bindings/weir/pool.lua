@@ -118,6 +118,7 @@ local raw_stats <const> = pool.stats
 --- What is seen of the pool now, a snapshot.
 ---@return weir.PoolStats
 function pool:stats()
+  core.check_self(self, "weir.pool", "pool:stats")
   local stats <const> = raw_stats(self)
   stats.suggested = suggest(stats)
   return stats

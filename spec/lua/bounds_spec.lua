@@ -1,4 +1,4 @@
--- bounds_spec.lua - math.huge in every option that counts: no bound where there may be none, misuse where there must be one.
+-- bounds_spec.lua - math.huge in every option that counts: no bound, or misuse where there has to be one.
 
 local helper = require "support.helper"
 local weir = require "weir"

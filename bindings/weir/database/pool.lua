@@ -70,6 +70,16 @@ local function return_after(lease, err)
   if err == nil or core.kind(err) == "query" then give_back(lease) else suspect(lease) end
 end
 
+-- Metatables, by which a method knows what it is called with.
+local pool_meta, lease_meta
+
+-- Raise unless `self` is a pool (or lease) of connections: pool.query("...") passes the text for it.
+local function check_self(self, meta, name)
+  if getmetatable(self) == meta then return end
+  local kind <const> = meta == pool_meta and "pool" or "lease"
+  core.misuse(name, ("is a method of a %s: %s:%s(...), with a colon"):format(kind, kind, name))
+end
+
 -- --- leases -----------------------------------------------------------------------------------------
 ---@class weir.database.Lease
 ---@field value weir.database.Session while it is held
@@ -79,17 +89,24 @@ local Lease <const> = {}
 --- Give it back; what it left undone is undone. Waits.
 ---@async
 function Lease:release()
+  check_self(self, lease_meta, "release")
   if self.lease.held then give_back(self.lease) else self.lease:release() end -- the latter says what is wrong
 end
 
 --- It is broken: close it.
-function Lease:discard() self.lease:discard() end
+function Lease:discard()
+  check_self(self, lease_meta, "discard")
+  self.lease:discard()
+end
 
 --- From now on that task holds it.
 ---@param task weir.Task
-function Lease:transfer(task) self.lease:transfer(task) end
+function Lease:transfer(task)
+  check_self(self, lease_meta, "transfer")
+  self.lease:transfer(task)
+end
 
-local lease_meta <const> = {
+lease_meta = {
   __name = "weir.database.lease",
   __index = function(self, key) return Lease[key] or self.lease[key] end,
   __close = function(self, err)
@@ -113,6 +130,7 @@ local Pool <const> = {}
 ---@param options? { timeout?: number }
 ---@return weir.database.Lease
 function Pool:acquire(options)
+  check_self(self, pool_meta, "acquire")
   return setmetatable({ lease = self.pool:acquire(options) }, lease_meta)
 end
 
@@ -120,6 +138,7 @@ end
 ---@return weir.database.Lease|false
 ---@return string? reason
 function Pool:try_acquire()
+  check_self(self, pool_meta, "try_acquire")
   local lease <const>, why <const> = self.pool:try_acquire()
   if not lease then return false, why end
   return setmetatable({ lease = lease }, lease_meta)
@@ -139,6 +158,7 @@ end
 ---@param ... any
 ---@return any ...
 function Pool:with(fn, ...)
+  check_self(self, pool_meta, "with")
   core.check_function(fn, "pool:with", "fn")
   return call(self, fn, ...)
 end
@@ -146,7 +166,10 @@ end
 for _, name in ipairs { "query", "row", "value", "exec", "transaction" } do
   local function method(db, ...) return db[name](db, ...) end
   --- As of a connection, on one that is borrowed for the call.
-  Pool[name] = function(self, ...) return call(self, method, ...) end
+  Pool[name] = function(self, ...)
+    check_self(self, pool_meta, name)
+    return call(self, method, ...)
+  end
 end
 
 -- A loop over rows, and the lease that it has until it is left.
@@ -177,6 +200,7 @@ end
 ---@param ... any
 ---@return fun(): table?
 function Pool:rows(...)
+  check_self(self, pool_meta, "rows")
   local lease <const> = self.pool:acquire()
   local loan <const> = setmetatable({ lease = lease }, loan_meta)
   local guard <close> = setmetatable({}, { -- luacheck: ignore 211
@@ -188,7 +212,7 @@ function Pool:rows(...)
   return next_row, loan, nil, loan
 end
 
-local pool_meta <const> = {
+pool_meta = {
   __name = "weir.database.pool",
   __index = function(self, key)
     local method <const> = Pool[key]
@@ -196,7 +220,10 @@ local pool_meta <const> = {
     local inner <const> = rawget(self, "pool")
     local value <const> = inner[key]
     if type(value) ~= "function" then return value end
-    return function(_, ...) return value(inner, ...) end
+    return function(holder, ...)
+      check_self(holder, pool_meta, key)
+      return value(inner, ...)
+    end
   end,
   __close = function(self)
     local pool <close> = self.pool -- luacheck: ignore 211
