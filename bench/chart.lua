@@ -2,21 +2,24 @@
 --
 -- chart.svg { title=, tick = function(value) -> text, blocks = { { title=, goals = { value ... },
 -- bars = { { name=, value=, text=, is_weir= } ... } } ... } } gives the text of a file. Text stays text; colours follow
--- the reader's light or dark scheme; no script, nothing from elsewhere. All bars of a chart share their scale: from 0,
--- or logarithmic where the largest is more than a hundred times the smallest, and the chart says so. It is 440 wide, so
--- that at 390, the width of a telephone, letters are still ten pixels high.
+-- the reader's light or dark scheme, on a ground of the picture's own, as the page around it may have another; no
+-- script, nothing from elsewhere. All bars of a chart share their scale: from 0, or logarithmic where the largest is
+-- more than a hundred times the smallest, and the chart says so. It is 456 wide, so that at 390, the width of a
+-- telephone, letters are still ten pixels high.
 
 local chart = {}
 
 local WIDTH <const>, LABEL <const>, RIGHT <const> = 440, 124, 68 -- of all, of a bar's name, of the value after a bar
 local ROOM <const> = WIDTH - LABEL - RIGHT
 local BAR <const>, STEP <const>, GAP <const> = 12, 17, 9
+local EDGE <const> = 8
 local LETTERS <const> = 61 -- of a title, in a line
 local MOST <const> = 100 -- times the smallest: beyond it the scale is logarithmic
 
 local STYLE <const> = [[
 <style>
 text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; fill: #1f2328 }
+.ground { fill: #ffffff }
 .title { font-size: 14px; font-weight: 600 }
 .row { font-weight: 600 }
 .small { font-size: 11px; fill: #59636e }
@@ -27,6 +30,7 @@ text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", s
 .told { font-size: 11px; fill: #bc4c00 }
 @media (prefers-color-scheme: dark) {
   text { fill: #e6edf3 }
+  .ground { fill: #0d1117 }
   .small { fill: #9198a1 }
   .peer { fill: #656c76 }
   .weir { fill: #4493f8 }
@@ -120,10 +124,12 @@ function chart.svg(c)
   end
   local bottom <const> = y - GAP
 
-  emit('<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %d %d" role="img">', WIDTH,
-    bottom + 22, WIDTH, bottom + 22)
+  local w <const>, h <const> = WIDTH + 2 * EDGE, bottom + 22 + 2 * EDGE
+  emit('<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="%d %d %d %d" role="img">', w, h, -EDGE,
+    -EDGE, w, h)
   emit("<title>%s</title>", escape(c.title))
   out[#out + 1] = STYLE
+  emit('<rect class="ground" x="%d" y="%d" width="%d" height="%d"/>', -EDGE, -EDGE, w, h)
   emit('<text class="title" x="0" y="15">%s</text>', escape(c.title))
   emit('<text class="small" x="0" y="33">less is better; scale: %s</text>', scale)
   if has_goal then
