@@ -27,7 +27,9 @@ local function check_xml(name, text)
     if tag == "script" or attributes:find "href" then complain "something that runs, or comes from elsewhere" end
     local width = tonumber(attributes:match ' width="(-?[%d.]+)"') or 0
     local x = tonumber(attributes:match ' x="(-?[%d.]+)"') or 0
-    if tag ~= "svg" and (width < 0 or x < -8 or x + width > 448) then complain("outside of the picture:" .. attributes) end
+    if tag ~= "svg" and (width < 0 or x < -8 or x + width > 448) then
+      complain("outside of the picture:" .. attributes)
+    end
   end
   if #open > 0 or not rest:find "</svg>\n$" then complain "it does not end" end
   if text:find "nan" or text:find "%d*inf%W" then complain "a number that is none" end
