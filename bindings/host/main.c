@@ -6,6 +6,7 @@
  * unhandled failure of a detached task, 2 usage or unreadable script, 0.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <lauxlib.h>
 #include <lualib.h>
 #include <stdio.h>
@@ -74,15 +75,29 @@ static void print_stats(lua_State *L, const host_run *run)
         host_stats_print(L, run->ctx->rt, run->started, run->options->is_virtual);
 }
 
+/* What could not be written is an error of the program. Returns the exit code. */
+static int end_output(host_options *o)
+{
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        fprintf(stderr, "weir: cannot write to standard output: %s\n", strerror(errno));
+        clearerr(stdout);
+        o->code = o->code != 0 ? o->code : EXIT_SCRIPT;
+    }
+    return o->code;
+}
+
 /* os.exit([code]): at once, whatever runs. The state is not closed: tasks are on its stack. */
 static int os_exit(lua_State *L)
 {
     int code = EXIT_SUCCESS;
-    print_stats(L, lua_touserdata(L, lua_upvalueindex(1)));
+    host_run *run = lua_touserdata(L, lua_upvalueindex(1));
+    print_stats(L, run);
     if (lua_isboolean(L, 1))
         code = lua_toboolean(L, 1) ? EXIT_SUCCESS : EXIT_FAILURE;
     else
         code = (int)luaL_optinteger(L, 1, EXIT_SUCCESS);
+    run->options->code = code;
+    code = end_output(run->options);
     fflush(NULL);
     exit(code);
 }
@@ -120,12 +135,19 @@ static const char run_tool[] = "local self, make_executable = ...\n"
                                "  os.exit(tool.main({ ... }, self, make_executable))\n"
                                "end\n";
 
-/* make_executable(file) -> true, or nil and why: for all who may read it. */
+/* make_executable(file, target) -> true, or nil and why: for all who may read it. It is to replace
+ * `target`, which must be a plain file if it is there. */
 static int make_executable(lua_State *L)
 {
-    const char *file = luaL_checkstring(L, 1);
+    const char *file = luaL_checkstring(L, 1), *target = luaL_checkstring(L, 2);
     struct stat st;
-    int rc = stat(file, &st);
+    int rc = 0;
+    if (stat(target, &st) == 0 && !S_ISREG(st.st_mode)) {
+        errno = S_ISDIR(st.st_mode) ? EISDIR : EEXIST;
+        rc = -1;
+    }
+    if (rc == 0)
+        rc = stat(file, &st);
     if (rc == 0)
         rc = chmod(file, (st.st_mode & 0777) | (st.st_mode & 0444) >> 2);
     return luaL_fileresult(L, rc == 0, file);
@@ -418,11 +440,7 @@ static int run_state(host_options *o)
         o->code = EXIT_SCRIPT;
     }
     lua_close(L);
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        fprintf(stderr, "weir: cannot write to standard output: %s\n", strerror(errno));
-        o->code = o->code != 0 ? o->code : EXIT_SCRIPT;
-    }
-    return o->code;
+    return end_output(o);
 }
 
 /* Somebody sits there and said nothing of what to do. */
@@ -439,9 +457,19 @@ static int explore(host_options *o)
     return host_explore(o, run_state);
 }
 
+/* A closed standard stream stays one that fails: nothing else may be given its descriptor, and
+ * libuv aborts if it is. Each is opened the wrong way round. */
+static void hold_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+            (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 int main(int argc, char **argv)
 {
     host_options o = {.argc = argc, .argv = argv};
+    hold_standard_streams();
     o.chunks = calloc((size_t)argc + 1, sizeof *o.chunks);
     if (o.chunks == NULL) {
         fputs("weir: not enough memory\n", stderr);
@@ -458,6 +486,7 @@ int main(int argc, char **argv)
             printf("weir %s (%s, libuv %s)\n", WEIR_VERSION, LUA_RELEASE, weir_loop_backend());
         o.code = o.explore > 0 ? explore(&o) : run_state(&o);
     }
+    end_output(&o);
     free(o.app);
     free(o.chunks);
     return o.code;

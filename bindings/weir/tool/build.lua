@@ -121,26 +121,38 @@ local function parse(words)
   return given
 end
 
+-- Is there a file that begins like this? No more of it is read: it may be a device.
+local function begins_with(name, bytes)
+  local file <close> = io.open(name, "rb")
+  return file and file:read(#bytes) == bytes
+end
+
+local function ends_as_application(name)
+  local file <close> = io.open(name, "rb")
+  return file and file:seek("end", -#MARK) and file:read(#MARK) == MARK
+end
+
 local function without_shebang(source) return (source:gsub("^#[^\n]*", "")) end
 
 -- Write it beside, then rename: an executable that runs meanwhile stays whole.
 local function write(out, program, chunk, make_executable)
   local beside <const> = out .. ".new"
   local file, why = io.open(beside, "wb")
-  if not file then return why end
+  if not file then return out .. ": " .. (why:gsub(".*: ", "")) end
   local fine
   fine, why = file:write(program, chunk, string.pack("<I8", #chunk), MARK)
   if fine then fine, why = file:close() else file:close() end
-  if fine then fine, why = make_executable(beside) end
+  if fine then fine, why = make_executable(beside, out) end
   if fine then fine, why = os.rename(beside, out) end
-  if not fine then os.remove(beside) end
-  return not fine and why or nil
+  if fine then return nil end
+  os.remove(beside)
+  return out .. ": " .. (why:gsub(".*: ", ""))
 end
 
 --- The command. Returns an exit code.
 ---@param words string[]
 ---@param self string the weir program's file
----@param make_executable fun(file: string): boolean?, string?
+---@param make_executable fun(file: string, target: string): boolean?, string?
 ---@return integer
 function build.main(words, self, make_executable)
   local given, complaint = parse(words)
@@ -159,6 +171,11 @@ function build.main(words, self, make_executable)
   local folder <const> = given.script:match "^(.*)/[^/]*$" or "."
   local path <const> = ("%s/?.lua;%s/?/init.lua;%s"):format(folder, folder, package.path)
   local modules <const>, elsewhere <const> = collect(source, given.more, given.without, path)
+  for _, name in ipairs(given.more) do
+    if not is_ours(name) and not package.searchpath(name, path) then
+      return fail("-m %s: there is no such Lua module", name)
+    end
+  end
   for _, m in ipairs(modules) do
     fine, why = load(m.source, "@" .. m.file, "t")
     if not fine then return fail("%s", why) end
@@ -169,6 +186,9 @@ function build.main(words, self, make_executable)
   if program:sub(-#MARK) == MARK then return fail("this program is an application itself") end
   local out <const> = given.out or given.script:match "([^/]+)$":gsub("%.lua$", "")
   if out == given.script then return fail("-o is needed: the script has no .lua at its end") end
+  if begins_with(out, program) and not ends_as_application(out) then
+    return fail("-o %s: that is the weir program itself", out)
+  end
   why = write(out, program, bundle(given.script, source, modules, self:match "^(.*)/" or "."),
     make_executable)
   if why then return fail("%s", why) end

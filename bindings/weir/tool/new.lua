@@ -162,7 +162,7 @@ function new.main(words, self)
   if name == "-h" or name == "--help" then
     print(HELP)
     return 0
-  elseif not name or words[2] or name:find "^%-" then
+  elseif not name or words[2] or name:find "^%-" or not name:find "[^/]" then
     return fail("one name, please\ntry 'weir new --help'")
   elseif os.execute(("[ -e %s ]"):format(quote(name))) then
     return fail("%s is there already", name)
