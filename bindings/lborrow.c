@@ -29,10 +29,10 @@ static int acquire_now(lua_State *L, lpool *s, uint64_t timeout, int is_default)
     weir_lease *lease = NULL;
     lua_settop(L, 1);
     lua_pushinteger(L, (lua_Integer)timeout);
-    llease *handle = llease_push(L, lbox_here(L));
+    llease *handle = llease_push(L, s->ctx->box);
     int rc = weir_pool_take(&s->pool, &t->task, 0, &lease);
     if (rc == 0) {
-        llease_take(handle, lease);
+        llease_take(handle, s->ctx, lease);
         lpool_note_site(L, s, lease);
         return 1;
     }
@@ -47,7 +47,7 @@ static int acquire_now(lua_State *L, lpool *s, uint64_t timeout, int is_default)
                            is_default, &lease);
     if (rc != 0)
         return lpool_refused(L, s, rc, op);
-    llease_take(handle, lease);
+    llease_take(handle, s->ctx, lease);
     return lwait_park(L, t, acquired, (lua_KContext)lease);
 }
 
@@ -56,6 +56,9 @@ static uint64_t read_timeout(lua_State *L, const lpool *s, const char *op, int *
 {
     static const char *const known[] = {"timeout", NULL};
     uint64_t timeout = s->acquire_timeout;
+    *is_default = 1;
+    if (lua_isnoneornil(L, 2))
+        return timeout;
     lua_settop(L, 2);
     if (lua_type(L, 2) == LUA_TTABLE) {
         lcheck_options(L, 2, op, known);
@@ -104,10 +107,10 @@ int lpool_try_acquire(lua_State *L)
     weir_lease *lease = NULL;
     if (t == NULL)
         lwait_task(L, s->ctx, op); /* raises */
-    llease *handle = llease_push(L, lbox_here(L));
+    llease *handle = llease_push(L, s->ctx->box);
     int rc = weir_pool_take(&s->pool, &t->task, 1, &lease);
     if (rc == 0) {
-        llease_take(handle, lease);
+        llease_take(handle, s->ctx, lease);
         lpool_note_site(L, s, lease);
         return 1;
     }

@@ -10,36 +10,40 @@
 
 #include "lpool.h"
 
-/* User value 1: the pool's userdata, which says whether the runtime is still there. */
+/* User value 1: the pool's userdata, which has the value that is lent. As with permits the tag may
+ * be stale: it leads to a record that is there while its runtime is, of another generation. */
 struct llease {
-    weir_lease *lease; /* valid while the generation matches */
+    const void *tag;   /* first */
+    weir_lease *lease; /* valid while the runtime lives and the generation matches */
     uint32_t generation;
+    uint32_t runtime; /* number of its context; 0 while it is empty */
 };
 
 llease *llease_push(lua_State *L, const lbox *box)
 {
     llease *h = lua_newuserdatauv(L, sizeof *h, 1);
-    h->lease = NULL;
-    h->generation = 0;
+    h->tag = ltag(box, LTYPE_LEASE);
+    h->runtime = 0;
     lcontext_set_type(L, box, LTYPE_LEASE);
     lua_pushvalue(L, 1);
     lua_setiuservalue(L, -2, 1);
     return h;
 }
 
-void llease_take(llease *h, weir_lease *lease)
+void llease_take(llease *h, const lcontext *ctx, weir_lease *lease)
 {
     h->lease = lease;
     h->generation = lease->generation;
+    h->runtime = ctx->number;
 }
 
 /* The lease of the handle at 1, or NULL if it is not held any more. */
-static weir_lease *held(lua_State *L, const llease *h)
+static weir_lease *held(lua_State *L, const lbox *box, const char *op)
 {
-    lua_getiuservalue(L, 1, 1);
-    const lpool_object *of = lua_touserdata(L, -1);
-    lua_pop(L, 1);
-    if (h->lease == NULL || of->pool == NULL || h->lease->generation != h->generation ||
+    const llease *h = ltest_tagged(L, 1, box, LTYPE_LEASE);
+    if (h == NULL)
+        lcheck_fail(L, op, "self", ltype_names[LTYPE_LEASE], 1);
+    if (!lcontext_lives(box, h->runtime) || h->lease->generation != h->generation ||
         h->lease->resource == NULL)
         return NULL;
     return h->lease;
@@ -48,11 +52,11 @@ static weir_lease *held(lua_State *L, const llease *h)
 /* The lease of the handle at 1, held by the running task, or misuse. */
 static weir_lease *check_mine(lua_State *L, const char *op)
 {
-    weir_lease *lease = held(L, lcheck_object(L, 1, LTYPE_LEASE, op));
+    const lbox *box = lbox_here(L);
+    weir_lease *lease = held(L, box, op);
     if (lease == NULL)
         lerror_raise(L, "misuse", op, "the lease was released already");
-    weir_task *t = weir_current(lcontext_here(L)->rt);
-    if (lease->hold.holder != t) {
+    if (lease->hold.holder != weir_current(box->current->rt)) {
         ltask *holder = (ltask *)(void *)lease->hold.holder;
         if (holder == NULL)
             lua_pushliteral(L, "nobody");
@@ -82,7 +86,7 @@ static int lease_discard(lua_State *L)
  * error on its way out makes what was lent suspect. */
 static int lease_close(lua_State *L)
 {
-    weir_lease *lease = held(L, lcheck_object(L, 1, LTYPE_LEASE, "lease:close"));
+    weir_lease *lease = held(L, lbox_here(L), "lease:close");
     if (lease != NULL && lease->hold.holder == weir_current(lcontext_here(L)->rt))
         weir_lease_release(lease, !lua_isnoneornil(L, 2));
     return 0;
@@ -108,7 +112,7 @@ static int lease_index(lua_State *L)
 {
     if (lcontext_push_method(L) != LUA_TNIL)
         return 1;
-    weir_lease *lease = held(L, lcheck_object(L, 1, LTYPE_LEASE, "lease"));
+    weir_lease *lease = held(L, lbox_here(L), "lease");
     const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
     if (strcmp(key, "held") == 0) {
         lua_pushboolean(L, lease != NULL);
@@ -127,7 +131,7 @@ static int lease_index(lua_State *L)
 
 static int lease_tostring(lua_State *L)
 {
-    weir_lease *lease = held(L, lcheck_object(L, 1, LTYPE_LEASE, "lease"));
+    weir_lease *lease = held(L, lbox_here(L), "lease");
     if (lease == NULL) {
         lua_pushliteral(L, "weir.lease (released)");
         return 1;

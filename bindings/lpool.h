@@ -136,7 +136,7 @@ int lpool_with(lua_State *L);
 typedef struct llease llease;
 /* Push an empty handle for the pool at 1. Raises. */
 llease *llease_push(lua_State *L, const lbox *box);
-void llease_take(llease *h, weir_lease *lease);
+void llease_take(llease *h, const lcontext *ctx, weir_lease *lease);
 void llease_open(lua_State *L);
 
 #endif
