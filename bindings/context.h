@@ -183,20 +183,27 @@ typedef struct lwork {
 enum { LTASK_VALUES = 1, LTASK_EXTRA = 2, LTASK_ARGS = 3, LTASK_INLINE = 6 };
 
 typedef struct lscope {
-    weir_scope scope; /* first */
+    const void *tag; /* first; NULL unless it is open */
+    weir_scope scope;
     weir_deadline deadline;
     lcontext *ctx;
     weir_waiter *next;          /* who waits in scope:next() */
     int slot;                   /* in ctx->tasks while open */
     int n_places;               /* made in user value 2, one for each child ever spawned */
     int n_queued, first_queued; /* ended children not yet taken, from first_queued + 1 on */
-    uint8_t collect, ended;
+    uint8_t collect;
     uint32_t settlers; /* who wait in scope:settle() */
     const char *op;    /* "weir.scope" ... static */
     uint64_t timeout;  /* ns, for the message */
 } lscope;
 
 enum { LSCOPE_EXTRA = 1, LSCOPE_QUEUE = 2 };
+
+/* Of a scope that is no task's and not the root. */
+static inline lscope *lscope_of(weir_scope *s)
+{
+    return weir_container(s, lscope, scope);
+}
 
 /* --- context.c ---------------------------------------------------------------------- */
 lbox *lbox_of(lua_State *L);                /* by the registry: for calls from connectors */

@@ -15,7 +15,7 @@ static const char op[] = "batch", many_op[] = "batch:load_many";
 static void free_batch(lobject *o)
 {
     lbatch *b = (lbatch *)(void *)o;
-    *b->owner = NULL;
+    b->owner->batch = NULL;
     weir_link_remove(&o->link);
     weir_batch_fini(&b->batch);
     weir_alloc(b->ctx->rt, b, b->size, 0);
@@ -24,7 +24,9 @@ static void free_batch(lobject *o)
 /* A group that is out keeps the userdata: there are none, unless the process ends in a task. */
 static int batch_gc(lua_State *L)
 {
-    lbatch *b = *(lbatch **)lcheck_object(L, 1, LTYPE_BATCH, "__gc");
+    lbatch_object *object = lcheck_object(L, 1, LTYPE_BATCH, "__gc");
+    lbatch *b = object->batch;
+    object->tag = NULL;
     if (b != NULL && b->batch.gathering == NULL && b->batch.n_queued + b->batch.n_flying == 0)
         free_batch(&b->object);
     return 0;
@@ -32,8 +34,12 @@ static int batch_gc(lua_State *L)
 
 lbatch *lbatch_check(lua_State *L, const char *where)
 {
-    lbatch *b = *(lbatch **)lcheck_object(L, 1, LTYPE_BATCH, where);
-    if (b == NULL || b->ctx != lcontext_here(L))
+    const lbox *box = lbox_here(L);
+    const lbatch_object *object = ltest_tagged(L, 1, box, LTYPE_BATCH);
+    if (object == NULL)
+        object = lcheck_object(L, 1, LTYPE_BATCH, where);
+    lbatch *b = object->batch;
+    if (b == NULL || b->ctx != box->current)
         lerror_raise(L, "misuse", where, "it belongs to another runtime, or to one that has ended");
 #ifdef WEIR_STRESS
     assert(weir_batch_validate(&b->batch) == 0);
@@ -52,8 +58,8 @@ static int core_batch(lua_State *L)
                                   .quiet = (uint8_t)lua_toboolean(L, 4),
                                   .max_flying = lcheck_bound_at(L, 5, op, "limit", 1),
                                   .max_waiting = lcheck_bound_at(L, 6, op, "max_waiting", 1)};
-    lbatch **owner = lua_newuserdatauv(L, sizeof *owner, LBATCH_USER - 1);
-    *owner = NULL;
+    lbatch_object *owner = lua_newuserdatauv(L, sizeof *owner, LBATCH_USER - 1);
+    *owner = (lbatch_object){ltag(ctx->box, LTYPE_BATCH), NULL};
     lua_pushvalue(L, 1);
     lua_setiuservalue(L, -2, LBATCH_FN);
     lua_pushvalue(L, 8);
@@ -73,7 +79,7 @@ static int core_batch(lua_State *L)
     weir_batch_init(ctx->rt, &b->batch, &lgroup_ops, &options, name != NULL ? b->name : NULL);
     b->batch.data = b;
     weir_list_push(&ctx->objects, &b->object.link);
-    *owner = b;
+    owner->batch = b;
     return 1;
 }
 
@@ -102,7 +108,7 @@ static int refuse(lua_State *L, const lbatch *b, int rc)
 
 static int raise(lua_State *L, lcontext *ctx, weir_status status)
 {
-    const lbatch *b = *(lbatch **)lua_touserdata(L, 1);
+    const lbatch *b = lbatch_at(L);
     if (b == NULL || (status != WEIR_TIMEOUT && status != WEIR_CLOSED)) {
         lwait_outcome(L, ctx);
         return 0;
@@ -199,7 +205,7 @@ static const lflights_ops many_ops = {raise, lgroup_push_task};
 /* Protected: batch, keys, set, n. */
 static int ask_all(lua_State *L)
 {
-    lbatch *b = *(lbatch **)lua_touserdata(L, 1);
+    lbatch *b = lbatch_at(L);
     uint32_t n = (uint32_t)lua_tointeger(L, 4);
     for (uint32_t i = 1; i <= n; i++) {
         lua_settop(L, 4);
@@ -262,7 +268,7 @@ static int batch_end(lua_State *L)
 {
     lcheck_object(L, 1, LTYPE_BATCH, "batch:close");
     lua_settop(L, 1);
-    return *(lbatch **)lua_touserdata(L, 1) != NULL ? batch_close(L) : 0;
+    return lbatch_at(L) != NULL ? batch_close(L) : 0;
 }
 
 static int drained(lua_State *L, int status, lua_KContext kctx)

@@ -3,17 +3,21 @@
 #define WEIR_BINDINGS_LBATCH_H
 #include "lflight.h"
 
-/* Core memory: groups may be out when the state is closed. `*owner` is the pointer in the userdata,
- * NULL once either is gone. */
-typedef struct lbatch {
+typedef struct lbatch lbatch;
+typedef struct lbatch_object {
+    const void *tag; /* first */
+    lbatch *batch;   /* NULL once it is gone */
+} lbatch_object;
+/* Core memory: groups may be out when the state is closed. */
+struct lbatch {
     lobject object; /* first */
     lcontext *ctx;
-    struct lbatch **owner;
+    lbatch_object *owner;
     weir_batch batch;
     int has_key;
     size_t size;
     char name[];
-} lbatch;
+};
 
 /* User values of a batch: functions, the reason of its close. */
 enum { LBATCH_FN = 1, LBATCH_KEY, LBATCH_REASON, LBATCH_USER };
@@ -39,6 +43,11 @@ struct lrequest {
 };
 
 /* --- lbatch.c, lbatch_watch.c --------------------------------------------------------- */
+/* That of the userdata at 1, NULL once it is gone. */
+static inline lbatch *lbatch_at(lua_State *L)
+{
+    return ((const lbatch_object *)lua_touserdata(L, 1))->batch;
+}
 /* The batch at index 1, of this runtime; or misuse. */
 lbatch *lbatch_check(lua_State *L, const char *where);
 int lbatch_stats(lua_State *L);

@@ -71,7 +71,8 @@ int lbatch_index(lua_State *L)
 
 int lbatch_tostring(lua_State *L)
 {
-    lbatch *b = *(lbatch **)lcheck_object(L, 1, LTYPE_BATCH, "batch");
+    lcheck_object(L, 1, LTYPE_BATCH, "batch");
+    const lbatch *b = lbatch_at(L);
     if (b == NULL)
         lua_pushliteral(L, "weir.batch (ended)");
     else

@@ -41,8 +41,8 @@ static void conclude(lua_State *L, ltask *t, weir_task_state state, int first)
     if (t->work != LWORK_NONE)
         state = lworks[t->work]->conclude(L, t, state, first);
     if (!(parent->flags & WEIR_SCOPE_TASK) && parent != weir_root(ctx->rt) &&
-        ((lscope *)(void *)parent)->collect)
-        lscope_collect(L, (lscope *)(void *)parent, 1);
+        lscope_of(parent)->collect)
+        lscope_collect(L, lscope_of(parent), 1);
     if (state == WEIR_TASK_FAILED) {
         weir_scope *blamed = weir_task_blames(&t->task);
         if (blamed != NULL)
@@ -232,7 +232,7 @@ static void bury(lcontext *ctx, ltask *t)
         }
         if (s == &t->task.scope)
             break;
-        lscope_abandon(ctx->from, (lscope *)(void *)s);
+        lscope_abandon(ctx->from, lscope_of(s));
     }
     finish_outside(ctx, t);
 }

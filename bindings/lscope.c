@@ -107,7 +107,7 @@ static int children_ended(lua_State *L, int status, lua_KContext body)
     weir_scope_end(ctx->rt, &s->scope);
     lcontext_unanchor(L, ctx, s->slot);
     s->slot = 0;
-    s->ended = 1;
+    s->tag = NULL;
     int n = decide(L, s, (int)body);
     lscope_drop_reason(L, &s->scope);
     return n < 0 ? lua_error(L) : n;
@@ -152,7 +152,6 @@ static int scoped(lua_State *L, const char *op, int fn, uint64_t timeout, int is
     lscope *s = lua_newuserdatauv(L, sizeof *s, 2);
     memset(s, 0, sizeof *s);
     s->ctx = ctx;
-    s->ended = 1; /* until it is open */
     s->op = op;
     s->timeout = timeout;
     s->collect = (uint8_t)collect;
@@ -183,7 +182,7 @@ static int scoped(lua_State *L, const char *op, int fn, uint64_t timeout, int is
     for (int extra = fn - 1; extra > 0; extra--) /* options before the function */
         lua_remove(L, 3);
 
-    s->ended = 0;
+    s->tag = ltag(ctx->box, LTYPE_SCOPE);
     weir_scope_open(ctx->rt, &s->scope, t->task.current, &t->task,
                     (is_shield ? WEIR_SCOPE_SHIELD : 0u) | (collect ? WEIR_SCOPE_SETTLING : 0u));
     if (is_shield)
@@ -267,7 +266,7 @@ void lscope_abandon(lua_State *L, lscope *s)
     if (s->deadline.scope != NULL)
         weir_deadline_unset(ctx->rt, &s->deadline);
     weir_scope_end(ctx->rt, &s->scope);
-    s->ended = 1;
+    s->tag = NULL;
     lscope_drop_reason(L, &s->scope);
     int slot = s->slot;
     s->slot = 0;
@@ -303,9 +302,11 @@ void lscope_drop_reason(lua_State *L, weir_scope *s)
 
 static lscope *check_open(lua_State *L, const char *op)
 {
-    lscope *s = lcheck_object(L, 1, LTYPE_SCOPE, op);
-    if (s->ended)
+    lscope *s = ltest_tagged(L, 1, lbox_here(L), LTYPE_SCOPE);
+    if (s == NULL) {
+        lcheck_object(L, 1, LTYPE_SCOPE, op);
         lerror_raise(L, "closed", op, "the scope has ended");
+    }
     if (s->ctx != lcontext_here(L))
         lerror_raise(L, "misuse", op, "the scope belongs to another runtime");
     return s;
@@ -340,7 +341,7 @@ static int scope_cancel(lua_State *L)
 {
     lscope *s = lcheck_object(L, 1, LTYPE_SCOPE, "scope:cancel");
     lua_settop(L, 2);
-    int did = !s->ended && lscope_cancel(L, s->ctx, &s->scope, 2);
+    int did = s->tag != NULL && lscope_cancel(L, s->ctx, &s->scope, 2);
     if (did && s->collect) /* nobody asks any more: what fails from here on fails the scope */
         s->scope.flags &= ~(uint32_t)WEIR_SCOPE_SETTLING;
     lua_pushboolean(L, did);
@@ -511,7 +512,7 @@ static int scope_tostring(lua_State *L)
 {
     lscope *s = lcheck_object(L, 1, LTYPE_SCOPE, "scope");
     lua_pushfstring(L, "weir.scope (%s)",
-                    s->ended                             ? "ended"
+                    s->tag == NULL                       ? "ended"
                     : weir_scope_is_cancelled(&s->scope) ? "cancelled"
                                                          : "open");
     return 1;

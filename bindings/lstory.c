@@ -17,9 +17,8 @@ void ltask_push(lua_State *L, ltask *t)
 
 static void push_container(lua_State *L, lcontext *ctx, weir_scope *s)
 {
-    lcontext_push_slot(L, ctx,
-                       (s->flags & WEIR_SCOPE_TASK) ? ((ltask *)(void *)s)->slot
-                                                    : ((lscope *)(void *)s)->slot);
+    lcontext_push_slot(
+        L, ctx, (s->flags & WEIR_SCOPE_TASK) ? ((ltask *)(void *)s)->slot : lscope_of(s)->slot);
 }
 
 /* The extra table of the task at the top of the stack (stays); made if missing. */
