@@ -14,8 +14,13 @@ void *weir__pg_alloc(weir_pg *c, void *ptr, size_t old, size_t size)
     return c->alloc(c->alloc_data, ptr, old, size);
 }
 
+static const char tag = 0;
+
 weir_pg *weir__pg_check(lua_State *L, int index)
 {
+    weir_pg *c = lua_touserdata(L, index);
+    if (c != NULL && lua_rawlen(L, index) == sizeof *c && c->tag == &tag)
+        return c;
     return luaL_checkudata(L, index, WEIR_PG_CONNECTION);
 }
 
@@ -77,6 +82,7 @@ weir_pg *weir__pg_new(lua_State *L)
     int self = lua_gettop(L);
 
     memset(c, 0, sizeof *c);
+    c->tag = &tag;
     c->api = api;
     c->house = house;
     c->alloc = lua_getallocf(L, &c->alloc_data);
@@ -120,6 +126,7 @@ static int connection_gc(lua_State *L)
         c->rt = NULL;
     }
     c->state = PG_CLOSED;
+    c->tag = NULL;
     free_all(c);
     return 0;
 }

@@ -96,6 +96,7 @@ typedef struct weir_pg_fault {
 } weir_pg_fault;
 
 struct weir_pg {
+    const void *tag; /* first: how its type is known at a glance; NULL once it was collected */
     const weir_lua_api *api;
     weir_runtime *rt; /* NULL after its end */
     weir_pg_house *house;

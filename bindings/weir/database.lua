@@ -105,16 +105,19 @@ local function innermost(session, me)
   return session
 end
 
-local function check_usable(session, op)
-  local driver <const>, root <const> = session.driver, session.root
+local function raise_unusable(session, op, why)
+  local driver <const> = session.driver
   op = driver.name .. ":" .. op
-  local why <const> = root.ended or session.ended
   if not why and driver.raise_closed then driver.raise_closed(session.raw, op) end
-  if why or not driver.is_open(session.raw) then
-    error(core.error("closed", op, why or "the connection is closed", { name = root.name or nil }), 0)
-  end
+  error(core.error("closed", op, why or "the connection is closed", { name = session.root.name or nil }), 0)
+end
+
+local function check_usable(session, op)
+  local driver <const> = session.driver
+  local why <const> = session.root.ended or session.ended
+  if why or not driver.is_open(session.raw) then raise_unusable(session, op, why) end
   if session.depth > 0 and not driver.in_transaction(session.raw) then
-    driver.lost_transaction(op)
+    driver.lost_transaction(driver.name .. ":" .. op)
   end
 end
 

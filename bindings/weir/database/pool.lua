@@ -53,9 +53,8 @@ local function suspect(lease)
   end)
 end
 
--- End a loan: good, suspect or broken.
-local function give_back(lease)
-  local db <const> = lease.value
+-- End the loan of `db`: good, suspect or broken.
+local function give_back(lease, db)
   if db.closed then
     lease:discard()
   elseif is_clean(db) then
@@ -67,7 +66,7 @@ end
 
 -- End a loan whose block was left, maybe by an error: after one of a statement it is as good as before.
 local function return_after(lease, err)
-  if err == nil or core.kind(err) == "query" then give_back(lease) else suspect(lease) end
+  if err == nil or core.kind(err) == "query" then give_back(lease, lease.value) else suspect(lease) end
 end
 
 -- Metatables, by which a method knows what it is called with.
@@ -90,7 +89,8 @@ local Lease <const> = {}
 ---@async
 function Lease:release()
   check_self(self, lease_meta, "release")
-  if self.lease.held then give_back(self.lease) else self.lease:release() end -- the latter says what is wrong
+  local lease <const> = self.lease
+  if lease.held then give_back(lease, lease.value) else lease:release() end -- the latter says what is wrong
 end
 
 --- It is broken: close it.
@@ -147,8 +147,9 @@ end
 local function call(self, fn, ...)
   local lease <const> = self.pool:acquire()
   local guard <close> = setmetatable({ lease = lease }, lease_meta) -- luacheck: ignore 211
-  local results <const> = pack(fn(lease.value, ...))
-  give_back(lease)
+  local db <const> = lease.value
+  local results <const> = pack(fn(db, ...))
+  give_back(lease, db)
   return unpack(results, 1, results.n)
 end
 
