@@ -42,7 +42,7 @@ static weir_lease *held(lua_State *L, const lbox *box, const char *op)
 {
     const llease *h = ltest_tagged(L, 1, box, LTYPE_LEASE);
     if (h == NULL)
-        lcheck_fail(L, op, "self", ltype_names[LTYPE_LEASE], 1);
+        h = lcheck_object(L, 1, LTYPE_LEASE, op);
     if (!lcontext_lives(box, h->runtime) || h->lease->generation != h->generation ||
         h->lease->resource == NULL)
         return NULL;
