@@ -13,6 +13,7 @@ local BUILDS <const> = {
   { "release", "what is shipped, -O2" },
   { "asan", "watched by AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer" },
   { "stress", "small capacities, every invariant checked after every step, a collector that never rests" },
+  { "static", "one file that needs the C library alone" },
   { "clang", "fuzzers: clang's libFuzzer with both sanitizers" },
 }
 
@@ -21,6 +22,7 @@ local GROUPS <const> = {
   { "weir", "specs of the library, inside the binary" },
   { "lua", "the same specs under plain `lua5.4`" },
   { "host", "the binary and the scripts from outside" },
+  { "rock", "the rocks, built, installed and used" },
   { "examples", "C programs that embed the core" },
   { "style", "rules of the house: layers, headers, exports, install, rocks, links" },
   { "fuzz", "a few seconds of each fuzzer" },
@@ -345,6 +347,22 @@ local function emit_facts(folder, list, log)
   emit("| took | %d minutes; test after test it would be %d |", minutes_between(log), seconds // 60)
 end
 
+-- A kind or a build of which nothing was run, and a kind that the page does not have.
+local function check_kinds(list)
+  local run, has = {}, {}
+  for _, group in ipairs(GROUPS) do has[group[1]] = true end
+  for _, test in ipairs(list) do
+    run[test.group], run["build " .. test.build] = true, true
+    if not has[test.group] then complain("%s: '%s' is no kind that the page knows", test.name, test.group) end
+  end
+  for _, group in ipairs(GROUPS) do
+    if not run[group[1]] then complain("no test of kind '%s' was run", group[1]) end
+  end
+  for _, build in ipairs(BUILDS) do
+    if not run["build " .. build[1]] then complain("no test of the build '%s' was run", build[1]) end
+  end
+end
+
 local function emit_groups(list)
   emit "\n## Tests by kind and build\n"
   emit "How many programs of tests, and in brackets how many tests they hold."
@@ -463,6 +481,7 @@ local function write_page(folder, page)
   end
 
   check_sources(tests, by)
+  check_kinds(list)
   emit "# What the tests did\n"
   emit "Written by `make proof` from the log of a whole run of `make test`, not by hand. Every number was counted by"
   emit "the test that did the work. A figure that is missing or a test that failed is said here, and fails the command."

@@ -33,6 +33,11 @@ local function whole_run()
   end
   add("release.weir.001_symptom", "tests=1")
   add("asan.weir.001_symptom", "tests=1")
+  add("release.lua.001_symptom", "tests=1")
+  local silent <const> = "static.host.host_test release.rock.rock_test release.examples.alone release.style.files"
+  for name in silent:gmatch "%S+" do
+    tests[name] = { words = {}, passed = true, said = "" }
+  end
   return tests
 end
 
@@ -123,6 +128,9 @@ wrong(function(tests) table.insert(tests["release.c.oom"].words, "miracles=3") e
   "counts 'miracles', which the page does not")
 wrong(function(tests) tests["clang.fuzz.pool"].said = "figures: inputs=7 places=" end, "printed 'places=' where")
 wrong(function(tests) tests["release.c.list"].said = "" end, "release.c.list does not say how many tests it has")
+wrong(function(tests) tests["static.host.host_test"] = nil end, "no test of the build 'static' was run")
+wrong(function(tests) tests["release.rock.rock_test"] = nil end, "no test of kind 'rock' was run")
+wrong(function(tests) tests["release.magic.x"] = tests["release.style.files"] end, "'magic' is no kind that the page")
 wrong(function() end, "the log is not of a run that ended", nil, { cut = true })
 
 local _, code = output_of "lua5.4 tools/proof.lua no-such-folder page.md"
