@@ -43,6 +43,7 @@ typedef struct lbox {
     const void *error_meta;
     int idle_gc;         /* collect while the loop would sleep */
     uint32_t n_contexts; /* ever made: their numbers */
+    const char *folder;  /* "@.../weir/" of the Lua half, anchored; NULL until it is known */
 } lbox;
 
 /* A semaphore, of its own or under a limit: core memory, because permits may be out when the

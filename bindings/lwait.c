@@ -82,11 +82,34 @@ int lwait_park(lua_State *L, ltask *t, lua_KFunction k, lua_KContext kctx)
 }
 
 /* [-0, +1, m] One line for a task of a cycle: who, where spawned, what it waits for. */
+/* Push " at FILE:LINE" of the wait of `t`, and 1: where its own code called the library, or where
+ * the library waits if it is a task of the library's. 0: nothing is known. */
+static int push_line(lua_State *L, const ltask *t)
+{
+    const char *folder = lbox_of(L)->folder;
+    size_t n = folder != NULL ? strlen(folder) : 0;
+    int first = -1;
+    lua_Debug ar;
+    for (int level = 0; t->co != NULL && lua_getstack(t->co, level, &ar); level++) {
+        if (!lua_getinfo(t->co, "Sl", &ar) || ar.currentline <= 0)
+            continue;
+        if (first < 0)
+            first = level;
+        if (n == 0 || strncmp(ar.source, folder, n) != 0) {
+            first = level;
+            break;
+        }
+    }
+    if (first < 0 || !lua_getstack(t->co, first, &ar) || !lua_getinfo(t->co, "Sl", &ar))
+        return 0;
+    lua_pushfstring(L, " at %s:%d", ar.short_src, ar.currentline);
+    return 1;
+}
+
 void lwait_push_waits(lua_State *L, ltask *t)
 {
     const weir_waiter *w = &t->task.wait;
     const char *name = w->ops->name != NULL ? w->ops->name(w) : NULL;
-    lua_Debug ar;
     int n = 4;
     luaL_checkstack(L, 12, "report");
     lua_pushliteral(L, "\n  ");
@@ -102,13 +125,7 @@ void lwait_push_waits(lua_State *L, ltask *t)
         lua_pushfstring(L, " waits in %s '%s'", w->ops->op, name);
     else
         lua_pushfstring(L, " waits in %s", w->ops->op);
-    for (int level = 0; t->co != NULL && lua_getstack(t->co, level, &ar); level++) {
-        if (lua_getinfo(t->co, "Sl", &ar) && ar.currentline > 0) {
-            lua_pushfstring(L, " at %s:%d", ar.short_src, ar.currentline);
-            n++;
-            break;
-        }
-    }
+    n += push_line(L, t);
     lua_concat(L, n);
 }
 
@@ -420,11 +437,25 @@ static int core_await(lua_State *L)
     return await_started(L, LUA_OK, 0);
 }
 
-static const luaL_Reg functions[] = {{"sleep", core_sleep},
-                                     {"checkpoint", core_checkpoint},
-                                     {"now", core_now},
-                                     {"await", core_await},
-                                     {NULL, NULL}};
+/* core.own_folder(): the files in the caller's folder are the library's; reports name others. */
+static int core_own_folder(lua_State *L)
+{
+    static const char key;
+    lua_Debug ar;
+    if (!lua_getstack(L, 1, &ar) || !lua_getinfo(L, "S", &ar))
+        return 0;
+    const char *slash = strrchr(ar.source, '/');
+    if (*ar.source != '@' || slash == NULL)
+        return 0;
+    lua_pushlstring(L, ar.source, (size_t)(slash - ar.source) + 1);
+    lbox_here(L)->folder = lua_tostring(L, -1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &key);
+    return 0;
+}
+
+static const luaL_Reg functions[] = {{"own_folder", core_own_folder}, {"sleep", core_sleep},
+                                     {"checkpoint", core_checkpoint}, {"now", core_now},
+                                     {"await", core_await},           {NULL, NULL}};
 
 void lwait_open(lua_State *L)
 {

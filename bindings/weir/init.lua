@@ -11,6 +11,8 @@ local fanout <const> = require "weir.fanout"
 local keyed <const> = require "weir.keyed"
 local pool <const> = require "weir.pool"
 
+core.own_folder()
+
 local weir = {
   _VERSION = "weir " .. core.version,
   -- tasks
