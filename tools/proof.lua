@@ -176,7 +176,7 @@ local function parse(log)
       local before = tests[name]
       local test = { name = name, build = build, group = group, unit = unit, output = output,
         passed = rest:find("Test Passed.", 1, true) ~= nil, seconds = seconds or 0,
-        attempts = before and before.attempts + 1 or 1, seed = output:match("WEIR_SEED=(%d+)") }
+        attempts = before and before.attempts + 1 or 1, seed = ("\n" .. output):match("\nspecs: WEIR_SEED=(%d+)") }
       if not before then list[#list + 1] = name end
       tests[name] = test
     end
