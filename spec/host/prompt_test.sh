@@ -93,7 +93,7 @@ typed 2 -i --virtual-time </dev/null
 has err 'needs real time'
 
 # --- a terminal: edited by libedit, remembered in a file
-if [ -e "$(dirname "$WEIR")/lua/weir/edit/line.so" ] && command -v script >/dev/null; then
+if "$WEIR" -e 'require "weir.edit.line"' 2>/dev/null && command -v script >/dev/null; then
     printf '6 * 7\n"again"\n' | TERM=xterm script -qec "$WEIR" /dev/null >"$dir/out" 2>"$dir/err" || fail 'on a terminal'
     has out '^weir [0-9.]*, Lua 5.4'
     has out '^42'
