@@ -35,7 +35,8 @@ weir_runtime *weir_runtime_new(const weir_env *env);
 /* Free an idle runtime (weir_runtime_quiesce says NULL). */
 void weir_runtime_free(weir_runtime *rt);
 
-/* A pointer for whoever embeds the runtime (a language binding keeps its context there). */
+/* A pointer (borrowed, NULL at first) for whoever embeds the runtime: a language binding keeps its
+ * context there. */
 void weir_runtime_set_user(weir_runtime *rt, void *user);
 void *weir_runtime_user(const weir_runtime *rt);
 
@@ -74,6 +75,7 @@ weir_scope *weir_root(weir_runtime *rt);
 /* The task that runs now, or NULL outside tasks. Lends. */
 weir_task *weir_current(const weir_runtime *rt);
 
+/* What it did and has, kept up to date in place. Lends. */
 const weir_counters *weir_runtime_counters(const weir_runtime *rt);
 
 /* NULL if nothing is left (no task, scope, timer, pending wait, permit, I/O), else the name of
