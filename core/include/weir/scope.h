@@ -85,8 +85,9 @@ void weir_scope_shield(weir_runtime *rt, weir_scope *s, weir_deadline *d, uint64
  * the end of a program in which nothing else can happen. */
 void weir_scope_open_shields(weir_runtime *rt, weir_scope *s);
 
-/* Wait until `s` has no children. `ops` NULL: the join at its end, which cannot be given up;
- * otherwise one that a cancel ends. Settled at once (still through the ready queue) if none. */
+/* Wait in `w` until `s` has no children, daemons not counted. `can_cancel` 0: the join at its end,
+ * which cannot be given up; otherwise one that a cancel or `deadline` ends. Settled at once (still
+ * through the ready queue) if it has none. Cannot fail. */
 void weir_scope_join(weir_runtime *rt, weir_scope *s, weir_waiter *w, int can_cancel,
                      uint64_t deadline);
 

@@ -75,7 +75,9 @@ weir_scope *weir_task_blames(const weir_task *t);
  * is the caller's again. Returns the number of holds that were leaked. */
 unsigned weir_task_finish(weir_runtime *rt, weir_task *t, weir_task_state state);
 
-/* Wait in `w` for the end of `t`; `claim` takes its failure off its scope. */
+/* Wait in `w` for the end of `t`, however it ends: GRANTED, or TIMEOUT at `deadline`. `claim` takes
+ * its failure off its scope. `t` is borrowed until then; one that has ended grants at once, through
+ * the ready queue. Cannot fail. */
 void weir_task_join(weir_runtime *rt, weir_task *t, weir_waiter *w, int claim, uint64_t deadline);
 
 /* Spend one unit of the running task's budget: 1 if it is spent and the caller must yield. */

@@ -85,7 +85,9 @@ enum {
 void weir_waiter_init(weir_waiter *w, weir_run_fn run);
 
 /* IDLE -> PENDING on `object`. The primitive then links `w->link` into its own queue (or
- * leaves it unlinked). `deadline` arms the timer; WEIR_FOREVER is none. Cannot fail. */
+ * leaves it unlinked, as waits for callbacks and I/O do, whose `ops` may name a `leave` that aborts
+ * the operation). `ops` and `object` are borrowed until the wait has ended. `deadline` (ns on the
+ * runtime's clock) arms the timer; WEIR_FOREVER is none. Cannot fail. */
 void weir_waiter_begin(weir_runtime *rt, weir_waiter *w, const weir_wait_ops *ops, void *object,
                        uint64_t deadline);
 
@@ -109,8 +111,5 @@ void weir_sleep_until(weir_runtime *rt, weir_waiter *w, uint64_t deadline);
 
 /* Let everybody else run once, then `w`. */
 void weir_yield(weir_runtime *rt, weir_waiter *w);
-
-/* PENDING until somebody calls weir_waiter_settle: the wait of callbacks and I/O. `ops`
- * may name a `leave` that aborts the operation. The link stays unlinked. */
 
 #endif
