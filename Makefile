@@ -99,7 +99,8 @@ docs: ## the documentation as a site with search: build/docs/index.html
 	@sh tools/setup.sh docs
 	@sh tools/docs.sh build/docs
 
-install: release ## into PREFIX (/usr/local) below DESTDIR
+install: build/configured ## into PREFIX (/usr/local) below DESTDIR
+	@cmake --build build --target weir_installed --parallel $(JOBS)
 	@cmake --install build --prefix $(PREFIX) --strip
 
 clean: ## forget all builds

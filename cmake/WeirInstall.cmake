@@ -40,3 +40,7 @@ foreach(package weir weir-lua)
   configure_file(cmake/${package}.pc.in ${PROJECT_BINARY_DIR}/package/${package}.pc @ONLY)
   install(FILES ${PROJECT_BINARY_DIR}/package/${package}.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 endforeach()
+
+# All that is installed, and no tests: what `make install` builds.
+add_custom_target(weir_installed)
+add_dependencies(weir_installed weir_programs weir_static weir_shared)

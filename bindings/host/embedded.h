@@ -6,7 +6,7 @@
 
 struct weir_embedded {
     const char *name;      /* of the module: "weir.http" */
-    const char *source;    /* Lua text */
+    const char *chunk;     /* Lua text, or what its compiler made of it (cmake/EmbedLua.cmake) */
     size_t size;           /* bytes of it */
     const char *chunkname; /* "@weir/http/init.lua", as tracebacks show it */
 };

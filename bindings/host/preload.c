@@ -11,7 +11,7 @@ int luaopen_weir_core(lua_State *L);
 static int load_embedded(lua_State *L)
 {
     const struct weir_embedded *m = lua_touserdata(L, lua_upvalueindex(1));
-    if (luaL_loadbufferx(L, m->source, m->size, m->chunkname, "t") != LUA_OK)
+    if (luaL_loadbufferx(L, m->chunk, m->size, m->chunkname, NULL) != LUA_OK)
         return lua_error(L);
     lua_pushstring(L, m->name);
     lua_call(L, 1, 1);

@@ -78,6 +78,12 @@ run 0 -e "$weir_require weir.daemon(weir.sleep, 1e9) print 'ends'"
 run 0 -e "$weir_require weir.detach(function() weir.sleep(0.001) print 'joined' end)"
 has out '^joined$'
 
+# --- the Lua half is inside, compiled: its functions have the names and lines that they have as text
+run 0 spec/host/compiled.lua text
+mv "$dir/out" "$dir/text"
+run 0 spec/host/compiled.lua
+cmp "$dir/out" "$dir/text" >&2 || fail 'what is inside and the text of it differ'
+
 # --- deadlock is 3, with a report, also where nothing but callbacks could wake
 run 3 -e "$weir_require local s = weir.semaphore{permits=1, name='db'} s:with(function() s:with(print) end)"
 has err "deadlock.*'db'"
