@@ -1,4 +1,4 @@
--- page.lua - the figures of a run as Markdown and charts: goals, then each group of rows with its picture.
+-- page.lua - the figures of a run as Markdown and charts: goals, a picture for each group of rows, then its table.
 --
 -- A run is { rows = samples, machine = lines, proof = lines, core = lines }. samples[key][impl] is the list of values
 -- of a row, with `name`, `unit` and `n`; the key is the name, with @n where rows.lua says that sizes are told apart.
@@ -18,16 +18,26 @@ function page.median(list)
 end
 local median <const> = page.median
 
+local function thousands(text)
+  local digits, rest = text:match("^(%d+)(.*)$")
+  return digits:reverse():gsub("(%d%d%d)", "%1,"):reverse():gsub("^,", "") .. rest
+end
+
+-- Three digits that count, and thousands told apart.
+local function digits(value)
+  return thousands((value >= 100 and "%.0f" or value >= 10 and "%.1f" or "%.2f"):format(value))
+end
+
 local function amount(value, unit)
   if unit == "bytes" then
-    if value >= 1e6 then return ("%.2f MB"):format(value / 1e6) end
-    if value >= 1e5 then return ("%.0f kB"):format(value / 1e3) end
-    return ("%.0f B"):format(value)
+    if value >= 1e6 then return digits(value / 1e6) .. " MB" end
+    if value >= 1e5 then return digits(value / 1e3) .. " kB" end
+    return thousands(("%.0f"):format(value)) .. " B"
   end
-  if unit == "count" then return ("%.0f"):format(value) end
+  if unit == "count" then return thousands(("%.0f"):format(value)) end
   if unit == "us" then value = value * 1000 end
-  if math.abs(value) >= 1e6 then return ("%.2f ms"):format(value / 1e6) end
-  if math.abs(value) >= 1e4 then return ("%.1f us"):format(value / 1e3) end
+  if value >= 999.5e3 then return digits(value / 1e6) .. " ms" end
+  if value >= 999.5 then return digits(value / 1e3) .. " us" end
   return ("%.0f ns"):format(value)
 end
 
@@ -61,31 +71,65 @@ local function goal_of(samples, goal)
 end
 
 local function is_comparison(goal)
-  return goal.text:find("for comparison", 1, true) ~= nil
+  return goal.comparison == true
 end
 
+-- What a row is called, with its size where sizes are told apart.
+local function title_of(name, n)
+  for _, title in ipairs(rows.titles) do
+    if title[1] == name then
+      return rows.sized[name] and title[2]:format(thousands(("%d"):format(n))) or title[2]
+    end
+  end
+  error("rows.lua has no title for " .. name)
+end
+
+local function title_of_key(key)
+  return title_of(key:match("^([^@]+)@?(.*)$"))
+end
+
+local function who(impl) return rows.impls[impl] or impl end
+
+-- The goals that are met or missed, and those that are none: what others need, for comparison.
 local function goals(samples, emit)
-  local missed = {}
-  emit "| what | weir | reference | ratio | goal: at most | |"
-  emit "|---|--:|--:|--:|---|---|"
+  local told, missed, others = {}, {}, {}
   for _, goal in ipairs(rows.goals) do
     local mine, reference, most = goal_of(samples, goal)
     if mine then
       local value = median(mine)
-      local verdict = value <= most and "met" or "missed"
+      local one = { goal = goal, what = title_of_key(goal.key), weir = amount(value, mine.unit),
+        most = amount(most, mine.unit), reference = amount(reference, mine.unit), ratio = value / reference }
       if is_comparison(goal) then
-        verdict = value <= reference and "less" or "more"
-      elseif verdict == "missed" then
-        missed[#missed + 1] = goal
+        others[#others + 1] = one
+      else
+        told[#told + 1] = one
+        one.met = value <= most
+        if not one.met then missed[#missed + 1] = one end
       end
-      emit("| %s | %s | %s | %.3f | %s | %s |", goal.key:gsub("@", " "), amount(value, mine.unit),
-        amount(reference, mine.unit), value / reference, goal.text, verdict)
     end
   end
-  if #missed == 0 then return end
-  emit "\nWhy goals are missed:\n"
-  for _, goal in ipairs(missed) do
-    emit("- %s, %s: %s.", goal.key:gsub("@", " "), goal.text, goal.why or "nothing is known yet")
+  emit("%d of %d goals are met. Most goals are a share of what another needs for the same, so that the machine does"
+    .. " not matter.\n", #told - #missed, #told)
+  emit "| what | weir | goal: at most | | which is |"
+  emit "|---|--:|--:|---|---|"
+  for _, one in ipairs(told) do
+    emit("| %s | %s | %s | %s | %s%s |", one.what, one.weir, one.most, one.met and "met" or "**missed**",
+      one.goal.text, one.goal.of and ", here " .. one.reference or "")
+  end
+  if #missed > 0 then
+    emit "\n### Why goals are missed\n"
+    for _, one in ipairs(missed) do
+      emit("- **%s**, %s%s: %s.", one.what, one.goal.most and "set at " .. one.most .. ", " or "", one.goal.text,
+        one.goal.why or "nothing is known yet")
+    end
+  end
+  if #others > 0 then
+    emit "\n### For comparison, without a goal\n"
+    emit "| what | weir | the other | weir needs | which is |"
+    emit "|---|--:|--:|--:|---|"
+    for _, one in ipairs(others) do
+      emit("| %s | %s | %s | %s x | %s |", one.what, one.weir, one.reference, digits(one.ratio), one.goal.text)
+    end
   end
 end
 
@@ -111,13 +155,6 @@ local function impls_of(samples, key)
   return impls
 end
 
-local function title_of(name, n)
-  for _, title in ipairs(rows.titles) do
-    if title[1] == name then return title[2] .. (rows.sized[name] and (" (%d)"):format(n) or "") end
-  end
-  error("rows.lua has no title for " .. name)
-end
-
 local function table_of(samples, group, emit)
   emit "| row | who | median | least | most | runs | beside weir |"
   emit "|---|---|--:|--:|--:|--:|--:|"
@@ -127,9 +164,9 @@ local function table_of(samples, group, emit)
       for i, impl in ipairs(impls_of(samples, entry.key)) do
         local list = find(samples, entry.key, impl)
         local middle, least, most = median(list)
-        emit("| %s | %s | %s | %s | %s | %d | %s |", i == 1 and title_of(name, entry.n) or "", impl,
+        emit("| %s | %s | %s | %s | %s | %d | %s |", i == 1 and title_of(name, entry.n) or "", who(impl),
           amount(middle, list.unit), amount(least, list.unit), amount(most, list.unit), #list,
-          mine and impl ~= "weir" and median(mine) > 0 and ("%.2f x"):format(middle / median(mine)) or "")
+          mine and impl ~= "weir" and median(mine) > 0 and digits(middle / median(mine)) .. " x" or "")
       end
     end
   end
@@ -146,9 +183,9 @@ local function blocks_of(samples, group)
         unit = unit or list.unit
         if list.unit == unit and not impl:find("%-elapsed$") then
           local value = median(list)
-          block.bars[#block.bars + 1] = { name = impl, value = value, text = amount(value, unit),
+          block.bars[#block.bars + 1] = { name = who(impl), value = value, text = amount(value, unit),
             is_weir = impl == "weir" or group.ours }
-          names[impl] = true
+          names[who(impl)] = true
         end
       end
       for _, goal in ipairs(rows.goals) do
@@ -172,27 +209,34 @@ function page.write(run)
   local function emit(fmt, ...) out[#out + 1] = select("#", ...) > 0 and fmt:format(...) or fmt end
 
   for _, line in ipairs(run.machine) do emit("%s", line) end
-  emit "\n### Goals\n"
+  emit "\n## Goals\n"
   goals(samples, emit)
-  emit "\n### All figures\n"
-  emit "Medians, on one scale for each picture. The tables have the spread and the number of runs."
+  emit "\n## Pictures\n"
+  emit "Less is better. Medians, on one scale for each picture, which says where that is logarithmic: a step of it is"
+  emit "ten times as much. A line across weir's bar is a goal. Each picture leads to its figures."
+  local tables = {}
   for _, group in ipairs(rows.groups) do
     local blocks, unit, names = blocks_of(samples, group)
     if #blocks > 0 then
       charts[group.id .. ".svg"] = chart.svg { title = group.title, blocks = blocks,
         tick = function(value) return tick(value, unit) end }
-      emit("\n#### %s\n", group.title)
-      emit("![%s, as bars: %s. The table below has the same figures.](charts/%s.svg)\n", group.title,
-        table.concat(names, ", "), group.id)
-      table_of(samples, group, emit)
+      local anchor = group.title:lower():gsub("[^%w%s_-]", ""):gsub("%s", "-")
+      emit("\n[![%s, as bars: %s](charts/%s.svg)](#%s)", group.title, table.concat(names, ", "), group.id, anchor)
+      tables[#tables + 1] = group
     end
   end
+  emit "\n## All figures\n"
+  emit "The tables have the spread, the number of runs, and how many times weir's figure another's is."
+  for _, group in ipairs(tables) do
+    emit("\n### %s\n", group.title)
+    table_of(samples, group, emit)
+  end
   if #run.proof > 0 then
-    emit "\n### Proof run: never more than 50 in flight\n"
+    emit "\n## Proof run: never more than 50 in flight\n"
     for _, line in ipairs(run.proof) do emit("%s", line) end
   end
   if #run.core > 0 then
-    emit "\n### The core without Lua\n"
+    emit "\n## The core without Lua\n"
     emit "```"
     for _, line in ipairs(run.core) do emit("%s", line) end
     emit "```"
