@@ -16,6 +16,8 @@
 #include <math.h>
 #include <weir/weir.h>
 
+#include <weir/begin.h>
+
 typedef enum ltype {
     LTYPE_TASK,
     LTYPE_SCOPE,
@@ -509,4 +511,5 @@ void lcontext_set_functions(lua_State *L, const luaL_Reg *functions);
 #define LHANDLER lua_upvalueindex(2)
 void lcontext_set_runners(lua_State *L, const luaL_Reg *functions);
 
+#include <weir/end.h>
 #endif

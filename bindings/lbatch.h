@@ -3,6 +3,8 @@
 #define WEIR_BINDINGS_LBATCH_H
 #include "lflight.h"
 
+#include <weir/begin.h>
+
 typedef struct lbatch lbatch;
 typedef struct lbatch_object {
     const void *tag; /* first */
@@ -67,4 +69,5 @@ int lgroup_add(lua_State *L, lbatch *b, int index, int key, int id, lrequest **o
 void lgroup_push_task(lua_State *L, int index);
 extern const weir_batch_ops lgroup_ops;
 
+#include <weir/end.h>
 #endif

@@ -3,6 +3,8 @@
 #define WEIR_BINDINGS_LCACHE_H
 #include "lvalues.h"
 
+#include <weir/begin.h>
+
 typedef struct lcache lcache;
 typedef struct lcache_object {
     const void *tag; /* first */
@@ -116,4 +118,5 @@ int lload_keep_error(lua_State *L, lcache *c, int self, weir_load *load, int ind
 void lloads_abandon(ltask *t);
 void lloads_open(lua_State *L);
 
+#include <weir/end.h>
 #endif

@@ -5,7 +5,10 @@
 
 #include "context.h"
 
+#include <weir/begin.h>
+
 int lembed_start(lua_State *L, lcontext *ctx, int nargs, weir_lua_done_fn done, void *data,
                  weir_task **task);
 
+#include <weir/end.h>
 #endif

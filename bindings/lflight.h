@@ -8,6 +8,8 @@
 #define WEIR_BINDINGS_LFLIGHT_H
 #include "context.h"
 
+#include <weir/begin.h>
+
 /* Spawn a daemon of the root for the function and `nargs` arguments at the top, which keeps the
  * userdata at `keeps`; its failure is claimed. Pushes it, 0; or a code with nothing pushed. */
 int lflight_spawn(lua_State *L, lcontext *ctx, int nargs, int keeps);
@@ -60,4 +62,5 @@ void lflights_set_error(lua_State *L, int index, uint32_t place);
 void lflights_leave(lua_State *L, int index);
 void lflight_open(lua_State *L);
 
+#include <weir/end.h>
 #endif

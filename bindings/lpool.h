@@ -3,6 +3,8 @@
 #define WEIR_BINDINGS_LPOOL_H
 #include "context.h"
 
+#include <weir/begin.h>
+
 /* User values of a pool: the reason of its close, the functions (in the order of lpool_op), the
  * function that made it, and by the keys of resources: values, and functions that acquired them. */
 enum {
@@ -139,4 +141,5 @@ llease *llease_push(lua_State *L, const lbox *box);
 void llease_take(llease *h, const lcontext *ctx, weir_lease *lease);
 void llease_open(lua_State *L);
 
+#include <weir/end.h>
 #endif

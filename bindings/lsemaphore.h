@@ -3,6 +3,8 @@
 #define WEIR_BINDINGS_LSEMAPHORE_H
 #include "context.h"
 
+#include <weir/begin.h>
+
 /* --- lsemaphore.c ------------------------------------------------------------------------ */
 typedef struct lsem_options {
     const char *name; /* borrowed from the stack; may be NULL */
@@ -47,4 +49,5 @@ lpermit *lpermit_push(lua_State *L, const lbox *box);
 void lpermit_take(lpermit *p, const lcontext *ctx, weir_permit *permit);
 void lpermit_open(lua_State *L);
 
+#include <weir/end.h>
 #endif

@@ -14,6 +14,8 @@
 #define WEIR_BINDINGS_LVALUES_H
 #include "context.h"
 
+#include <weir/begin.h>
+
 #define LVALUES_CHUNK 256
 
 enum { LVALUE_TRUE = -2, LVALUE_FALSE = -1, LVALUE_NIL = 0 }; /* handles without a slot */
@@ -37,4 +39,5 @@ void lvalues_drop(lvalues *v, intptr_t handle);
 void lvalues_sweep(lua_State *L, lvalues *v, int table);
 void lvalues_fini(weir_runtime *rt, lvalues *v);
 
+#include <weir/end.h>
 #endif

@@ -25,6 +25,7 @@ build = {
   type = "builtin",
   modules = {
     ["weir.http.curl"] = {
+      defines = { "WEIR_HIDDEN" },
       libraries = { "curl" },
       incdirs = { "core/include", "bindings/include" },
       libdirs = { "$(CURL_LIBDIR)" },

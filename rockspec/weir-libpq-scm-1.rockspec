@@ -25,6 +25,7 @@ build = {
   type = "builtin",
   modules = {
     ["weir.postgres.libpq"] = {
+      defines = { "WEIR_HIDDEN" },
       libraries = { "pq" },
       incdirs = { "core/include", "bindings/include", "/usr/include/postgresql" },
       libdirs = { "$(PQ_LIBDIR)" },

@@ -25,6 +25,7 @@ build = {
   type = "builtin",
   modules = {
     ["weir.http.microhttpd"] = {
+      defines = { "WEIR_HIDDEN" },
       libraries = { "microhttpd" },
       incdirs = { "$(MICROHTTPD_INCDIR)", "core/include", "bindings/include" },
       libdirs = { "$(MICROHTTPD_LIBDIR)" },

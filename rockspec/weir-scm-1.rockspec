@@ -27,6 +27,7 @@ build = {
   install = { conf = { "LICENSE" } },
   modules = {
     ["weir.core"] = {
+      defines = { "WEIR_HIDDEN" },
       libraries = { "uv", "m", "dl" },
       incdirs = { "$(LIBUV_INCDIR)", "core/include", "bindings/include", "core" },
       libdirs = { "$(LIBUV_LIBDIR)" },

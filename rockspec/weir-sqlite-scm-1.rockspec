@@ -25,6 +25,7 @@ build = {
   type = "builtin",
   modules = {
     ["weir.sqlite.sqlite3"] = {
+      defines = { "WEIR_HIDDEN" },
       libraries = { "sqlite3" },
       incdirs = { "$(SQLITE_INCDIR)", "core/include", "bindings/include" },
       libdirs = { "$(SQLITE_LIBDIR)" },

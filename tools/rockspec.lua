@@ -31,6 +31,7 @@ build = {
   type = "builtin",
 $install  modules = {
     ["$module"] = {
+      defines = { "WEIR_HIDDEN" },
       libraries = { $libraries },
       incdirs = { $incdirs },
       libdirs = { "$($VAR_LIBDIR)" },

@@ -17,6 +17,8 @@
 #include <weir/list.h>
 #include <weir/lua.h>
 
+#include <weir/begin.h>
+
 #define WEIR_HTTP_CLIENT "weir.http.client"
 #define WEIR_HTTP_EXCHANGE "weir.http.exchange"
 #define WEIR_HTTP_RESPONSE "weir.http.response"
@@ -337,4 +339,5 @@ int weir__transfer_raise(lua_State *L, weir_transfer *t, const char *op, const c
 int weir__raise_timeout(lua_State *L, weir_transfer *t, const char *op, const char *url,
                         size_t size);
 
+#include <weir/end.h>
 #endif

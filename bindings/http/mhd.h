@@ -17,6 +17,8 @@
 #include <stdarg.h>
 #include <weir/lua.h>
 
+#include <weir/begin.h>
+
 #define HTTPD_SERVER "weir.http.server"
 #define HTTPD_BOX "weir.http.request"
 #define HTTPD_SERVE "http.serve"
@@ -162,4 +164,5 @@ void weir__httpd_open_box(lua_State *L);
 /* Run the daemon in the next turn. */
 void weir__httpd_kick(httpd_server *s);
 
+#include <weir/end.h>
 #endif

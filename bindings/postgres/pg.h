@@ -18,6 +18,8 @@
 #include <weir/list.h>
 #include <weir/lua.h>
 
+#include <weir/begin.h>
+
 #define WEIR_PG_CONNECTION "weir.postgres.connection"
 #define WEIR_PG_STATEMENT "weir.postgres.statement"
 #define WEIR_PG_TEXT "weir.postgres.text"
@@ -336,4 +338,5 @@ void weir__pg_tell_notices_in(lua_State *L, weir_pg *c);
 /* Remember the userdata at `index`, so that callbacks find its handler. */
 void weir__pg_remember(lua_State *L, int index);
 
+#include <weir/end.h>
 #endif

@@ -18,6 +18,8 @@
 #include <weir/list.h>
 #include <weir/lua.h>
 
+#include <weir/begin.h>
+
 #define WEIR_SQLITE_CONNECTION "weir.sqlite.connection"
 #define WEIR_SQLITE_CURSOR "weir.sqlite.cursor"
 #define WEIR_SQLITE_STATEMENT "weir.sqlite.statement"
@@ -266,4 +268,5 @@ void weir__handle_open(lua_State *L);
  * that follow it; raises, with nothing taken. */
 void weir__take_statement(lua_State *L, weir_sqlite *c, int index, int op);
 
+#include <weir/end.h>
 #endif

@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <weir/begin.h>
+
 #define WEIR_HASH_BLOCK 64 /* bytes; a multiple of 8 */
 
 /* 32 bits each: of the block, its length, two more and a constant. */
@@ -29,4 +31,5 @@ void weir__hash_init(weir_hash_key *key, uint64_t (*random)(void *ctx), void *ct
 
 uint32_t weir__hash(const weir_hash_key *key, const void *data, size_t length);
 
+#include <weir/end.h>
 #endif

@@ -10,6 +10,8 @@
 #include <weir/loop.h>
 #include <weir/runtime.h>
 
+#include <weir/begin.h>
+
 /* A hierarchical timing wheel over the bits of the deadline: level l holds the timers whose
  * highest bit that differs from `base` lies in bits 6l .. 6l+5, one list per value of those
  * bits. Setting is one count of leading zeros and one list insertion; cancelling is one
@@ -81,4 +83,5 @@ static inline void weir__record_free(weir_records *r, void *record)
     r->free = k;
 }
 
+#include <weir/end.h>
 #endif

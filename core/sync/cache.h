@@ -9,6 +9,8 @@
 #include "../sched/internal.h"
 #include "cache_index.h"
 
+#include <weir/begin.h>
+
 enum {
 #ifdef WEIR_STRESS
     WEIR_CACHE_SLICE = 3,
@@ -158,4 +160,5 @@ void weir__tags_forget(weir_cache *c);
 void weir__load_discard(weir_cache *c, weir_load *load);
 weir_load *weir__load_find(const weir_cache *c, uint32_t hash, const void *key, size_t length);
 
+#include <weir/end.h>
 #endif

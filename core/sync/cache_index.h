@@ -15,6 +15,8 @@
 
 #include <weir/cache.h>
 
+#include <weir/begin.h>
+
 #ifdef WEIR_STRESS
 #define WEIR_INDEX_BITS 2 /* few keys are many segments */
 #else
@@ -82,4 +84,5 @@ static inline weir_cache_node *weir__index_find(const weir_index *x, uint32_t ha
     return NULL;
 }
 
+#include <weir/end.h>
 #endif

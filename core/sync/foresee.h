@@ -7,6 +7,8 @@
 #define WEIR_SYNC_FORESEE_H
 #include <weir/rate.h>
 
+#include <weir/begin.h>
+
 /* The ns at which `t`, which is queued, will be due, as things stand. WEIR_FOREVER is never. */
 uint64_t weir__foresee(weir_rate *r, weir_ticket *t);
 
@@ -29,4 +31,5 @@ void weir__foresee_forget(weir_rate *r);
 /* Is what was foreseen about the queue as it is? */
 int weir__foresee_validate(const weir_rate *r);
 
+#include <weir/end.h>
 #endif

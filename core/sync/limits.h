@@ -7,6 +7,8 @@
 #define WEIR_SYNC_LIMITS_H
 #include <weir/rate.h>
 
+#include <weir/begin.h>
+
 static inline int weir__limit_is_window(const weir_rate_part *p)
 {
     return p->window.per > 0;
@@ -56,4 +58,5 @@ uint64_t weir__limits_full(const weir_rate_part *part, uint32_t n, uint64_t from
 
 double weir__limits_available(const weir_rate_part *part, uint32_t n, uint64_t now);
 
+#include <weir/end.h>
 #endif

@@ -16,6 +16,8 @@
 
 #include "../sched/internal.h"
 
+#include <weir/begin.h>
+
 extern const weir_wait_ops weir__lease_ops;
 
 /* --- pool_resource.c ----------------------------------------------------------------- */
@@ -152,4 +154,5 @@ static inline uint64_t weir__smooth(uint64_t old, uint64_t value, int is_first)
     return is_first ? value : old - old / 8 + value / 8;
 }
 
+#include <weir/end.h>
 #endif

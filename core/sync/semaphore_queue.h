@@ -10,6 +10,8 @@
 
 #include "../sched/internal.h"
 
+#include <weir/begin.h>
+
 /* What an arrival that fits what is free may do although somebody waits. */
 typedef enum weir_arrival {
     WEIR_ARRIVAL_WAIT,
@@ -78,4 +80,5 @@ static inline void weir__queue_remove(weir_semaphore *s, weir_permit *p)
     weir_histogram_record(&s->stats.wait, s->rt->now - p->since);
 }
 
+#include <weir/end.h>
 #endif

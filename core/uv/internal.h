@@ -11,6 +11,8 @@
 
 #include <uv.h>
 
+#include <weir/begin.h>
+
 struct weir_loop {
     weir_runtime *rt;
     uv_loop_t *uv; /* borrowed, or &own */
@@ -58,4 +60,5 @@ void weir__inbox_free_all(weir_loop *loop);
 void weir__work_cancel_all(weir_loop *loop);
 void weir__resolve_cancel_all(weir_loop *loop);
 
+#include <weir/end.h>
 #endif

@@ -82,6 +82,12 @@ if rocks made make rockspec/weir-sqlite-scm-1.rockspec; then fail 'a connector w
 for name in $names; do
     rocks made make "rockspec/$name-scm-1.rockspec" CFLAGS='-O0 -fPIC' || fail "luarocks make $name"
 done
+find "$dir/made/lib" -name '*.so' >"$dir/modules"
+while read -r module; do # luarocks has no list of symbols for the linker: WEIR_HIDDEN (weir/begin.h) does it
+    shown=$(nm -D --defined-only "$module" | awk '$3 !~ /^luaopen_weir_/ {print $3}')
+    [ -z "$shown" ] || fail "$module shows $shown"
+done <"$dir/modules"
+[ "$(wc -l <"$dir/modules")" -eq "$(echo "$names" | wc -w)" ] || fail "the modules of $names"
 needed=$(readelf -d "$dir/made/lib/lua/5.4/weir/core.so" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p')
 for library in $needed; do
     case $library in

@@ -53,6 +53,11 @@ export PKG_CONFIG_PATH
 # shellcheck disable=SC2046 # flags are words
 ${CC:-cc} main.c -o plain $(pkg-config --cflags --libs weir)
 LD_LIBRARY_PATH="$libdir" ./plain
+if command -v c++ >/dev/null; then
+    # shellcheck disable=SC2046
+    c++ -x c++ -Wall -Wextra -Werror main.c -o plus $(pkg-config --cflags --libs weir)
+    LD_LIBRARY_PATH="$libdir" ./plus
+fi
 cmake -S . -B out -DCMAKE_PREFIX_PATH="$top/usr" >log 2>&1 && cmake --build out >>log 2>&1 || { cat log; exit 1; }
 out/shared
 out/static

@@ -38,6 +38,8 @@
 #include <weir/runtime.h>
 #include <weir/version.h>
 
+#include <weir/begin.h>
+
 #define WEIR_LUA_API_VERSION 1
 #define WEIR_LUA_API_KEY "weir.api"
 
@@ -213,4 +215,5 @@ static inline void weir_lua_set_loop(lua_State *L, struct uv_loop_s *uv, void (*
     lua_setfield(L, LUA_REGISTRYINDEX, WEIR_LUA_LOOP_KEY);
 }
 
+#include <weir/end.h>
 #endif

@@ -18,6 +18,8 @@
 #include <weir/histogram.h>
 #include <weir/runtime.h>
 
+#include <weir/begin.h>
+
 typedef struct weir_batch weir_batch;
 typedef struct weir_group weir_group;
 typedef struct weir_request weir_request;
@@ -124,4 +126,5 @@ uint64_t weir_batch_retry_after(const weir_batch *b);
 /* 0, or the line number of the broken invariant. */
 int weir_batch_validate(const weir_batch *b);
 
+#include <weir/end.h>
 #endif

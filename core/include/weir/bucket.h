@@ -12,6 +12,8 @@
 #define WEIR_BUCKET_H
 #include <stdint.h>
 
+#include <weir/begin.h>
+
 /* A time, or the time between two, in units of 2^-48 ns; a sum of the latter, which may wrap. */
 __extension__ typedef __int128 weir_instant;
 __extension__ typedef unsigned __int128 weir_span;
@@ -65,4 +67,5 @@ double weir_bucket_available(const weir_bucket_rule *rule, const weir_bucket *b,
 void weir_bucket_change(weir_bucket *b, const weir_bucket_rule *from, const weir_bucket_rule *to,
                         uint64_t now);
 
+#include <weir/end.h>
 #endif

@@ -19,6 +19,8 @@
 #include <weir/flight.h>
 #include <weir/histogram.h>
 
+#include <weir/begin.h>
+
 typedef struct weir_cache weir_cache;
 typedef struct weir_entry weir_entry;
 typedef struct weir_load weir_load;
@@ -173,4 +175,5 @@ const char *weir_cache_name(const weir_cache *c);
 /* 0, or the line number of the broken invariant. */
 int weir_cache_validate(const weir_cache *c);
 
+#include <weir/end.h>
 #endif

@@ -7,6 +7,8 @@
 #ifndef WEIR_ERROR_H
 #define WEIR_ERROR_H
 
+#include <weir/begin.h>
+
 #define WEIR_ERROR_MAP(X)                                                                          \
     X(WEIR_ENOMEM, -20001, "nomem", "out of memory")                                               \
     X(WEIR_EINVAL, -20002, "misuse", "invalid argument")                                           \
@@ -33,4 +35,5 @@ const char *weir_error_name(int code);
 /* One line for people. Static text. */
 const char *weir_error_text(int code);
 
+#include <weir/end.h>
 #endif

@@ -14,6 +14,8 @@
 #define WEIR_FLIGHT_H
 #include <weir/task.h>
 
+#include <weir/begin.h>
+
 typedef struct weir_flight weir_flight;
 
 typedef enum weir_flight_state {
@@ -96,4 +98,5 @@ void weir_flight_land(weir_runtime *rt, weir_flight *f, weir_flight_state state,
 /* 0, or the line number of the broken invariant. */
 int weir_flight_validate(const weir_flight *f);
 
+#include <weir/end.h>
 #endif

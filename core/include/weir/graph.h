@@ -11,6 +11,8 @@
 #define WEIR_GRAPH_H
 #include <weir/runtime.h>
 
+#include <weir/begin.h>
+
 /* A longer chain, or a search of more steps, counts as able to wake: never a false alarm. */
 #define WEIR_GRAPH_DEPTH 256
 #define WEIR_GRAPH_STEPS 100000
@@ -40,4 +42,5 @@ static inline int weir_graph_is_free(const weir_task *t)
 /* For weir_wait_ops.can_wake: can `t` still act (run, or be woken)? */
 int weir_graph_can_act(weir_graph *g, weir_task *t);
 
+#include <weir/end.h>
 #endif

@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <weir/begin.h>
+
 typedef struct weir_heap_node {
     struct weir_heap_node *child; /* first of its children */
     struct weir_heap_node *next;  /* sibling */
@@ -58,4 +60,5 @@ weir_heap_node *weir_heap_pop(weir_heap *h);
 /* 0, or the line number of the broken invariant; *n is how many nodes there are. */
 int weir_heap_validate(const weir_heap *h, size_t *n);
 
+#include <weir/end.h>
 #endif

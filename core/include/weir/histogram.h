@@ -7,6 +7,8 @@
 #define WEIR_HISTOGRAM_H
 #include <stdint.h>
 
+#include <weir/begin.h>
+
 #define WEIR_HISTOGRAM_BUCKETS 160
 
 typedef struct weir_histogram {
@@ -20,4 +22,5 @@ void weir_histogram_record(weir_histogram *h, uint64_t value);
 /* The value at or below which a share `q` (0..1) of all lies; 0 if empty. */
 uint64_t weir_histogram_quantile(const weir_histogram *h, double q);
 
+#include <weir/end.h>
 #endif

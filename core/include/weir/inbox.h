@@ -11,6 +11,8 @@
 #define WEIR_INBOX_H
 #include <weir/runtime.h>
 
+#include <weir/begin.h>
+
 typedef struct weir_inbox weir_inbox;
 typedef struct weir_letter weir_letter;
 
@@ -37,4 +39,5 @@ void weir_inbox_keep_alive(weir_inbox *inbox, int on);
  * fine. Runtime's thread. weir_loop_free does it for those that are left. */
 void weir_inbox_free(weir_inbox *inbox);
 
+#include <weir/end.h>
 #endif

@@ -8,6 +8,8 @@
 #define WEIR_LOOP_H
 #include <weir/runtime.h>
 
+#include <weir/begin.h>
+
 struct uv_loop_s;
 struct sockaddr;
 typedef struct weir_loop weir_loop;
@@ -99,4 +101,5 @@ typedef void (*weir_signal_fn)(weir_signal *s, int signum, void *data);
 int weir_signal_new(weir_runtime *rt, int signum, weir_signal_fn fn, void *data, weir_signal **out);
 void weir_signal_free(weir_signal *s);
 
+#include <weir/end.h>
 #endif

@@ -21,6 +21,8 @@
 #include <weir/histogram.h>
 #include <weir/task.h>
 
+#include <weir/begin.h>
+
 typedef struct weir_pool weir_pool;
 typedef struct weir_resource weir_resource;
 typedef struct weir_lease weir_lease;
@@ -238,4 +240,5 @@ void weir_pool_join(weir_pool *p, weir_waiter *w, uint64_t deadline);
 /* 0, or the line number of the broken invariant. */
 int weir_pool_validate(const weir_pool *p);
 
+#include <weir/end.h>
 #endif

@@ -12,6 +12,8 @@
 #include <math.h>
 #include <stdint.h>
 
+#include <weir/begin.h>
+
 /* What comes. Finite, >= 0. */
 typedef struct weir_queueing {
     double rate;       /* arrivals per second */
@@ -71,4 +73,5 @@ int weir_queueing_meets(const weir_queueing_result *result, const weir_queueing_
 int weir_queueing_servers(const weir_queueing *load, const weir_queueing_target *target,
                           uint32_t max, uint32_t *servers);
 
+#include <weir/end.h>
 #endif

@@ -15,6 +15,8 @@
 #include <weir/task.h>
 #include <weir/window.h>
 
+#include <weir/begin.h>
+
 /* A bucket, or (per > 0) a window. */
 typedef struct weir_rate_limit {
     double rate, burst; /* tokens a second; tokens at most */
@@ -141,4 +143,5 @@ void weir_rate_drain(weir_rate *r, weir_waiter *w, uint64_t deadline);
 /* 0, or the line number of the broken invariant. */
 int weir_rate_validate(const weir_rate *r);
 
+#include <weir/end.h>
 #endif

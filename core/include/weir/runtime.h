@@ -9,6 +9,8 @@
 #include <weir/env.h>
 #include <weir/task.h>
 
+#include <weir/begin.h>
+
 /* Ready waiters run between two looks at I/O. */
 #define WEIR_TURN_BUDGET 512
 /* ns that they may take; looked at now and then, so that a turn is a little longer. */
@@ -92,4 +94,5 @@ void *weir_alloc(weir_runtime *rt, void *ptr, size_t old, size_t size);
 uint64_t weir_random(weir_runtime *rt);
 uint32_t weir_choose(weir_runtime *rt, uint32_t n, weir_choice kind);
 
+#include <weir/end.h>
 #endif

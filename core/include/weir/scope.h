@@ -13,6 +13,8 @@
 #define WEIR_SCOPE_H
 #include <weir/waiter.h>
 
+#include <weir/begin.h>
+
 typedef struct weir_scope weir_scope;
 
 enum {
@@ -99,4 +101,5 @@ static inline int weir_scope_is_cancelled(const weir_scope *s)
 /* 1 if `s` is `of` or below it. O(depth). */
 int weir_scope_is_inside(const weir_scope *s, const weir_scope *of);
 
+#include <weir/end.h>
 #endif

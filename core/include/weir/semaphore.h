@@ -13,6 +13,8 @@
 #include <weir/histogram.h>
 #include <weir/task.h>
 
+#include <weir/begin.h>
+
 typedef struct weir_semaphore weir_semaphore;
 typedef struct weir_permit weir_permit;
 
@@ -155,4 +157,5 @@ void weir_semaphore_idle(weir_semaphore *s, weir_waiter *w, uint64_t deadline);
 /* 0, or the line number of the broken invariant. */
 int weir_semaphore_validate(const weir_semaphore *s);
 
+#include <weir/end.h>
 #endif

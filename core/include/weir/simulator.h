@@ -12,6 +12,8 @@
 #define WEIR_SIMULATOR_H
 #include <weir/runtime.h>
 
+#include <weir/begin.h>
+
 typedef struct weir_simulator weir_simulator;
 
 typedef enum weir_plan {
@@ -59,4 +61,5 @@ size_t weir_simulator_bytes(const weir_simulator *sim);
 /* A hash over every choice, time jump and run so far: equal seeds give equal hashes. */
 uint64_t weir_simulator_hash(const weir_simulator *sim);
 
+#include <weir/end.h>
 #endif

@@ -12,6 +12,8 @@
 #define WEIR_TASK_H
 #include <weir/scope.h>
 
+#include <weir/begin.h>
+
 typedef enum weir_task_state {
     WEIR_TASK_PENDING,
     WEIR_TASK_RUNNING,
@@ -105,4 +107,5 @@ static inline weir_task *weir_scope_task(weir_scope *s)
     return (s->flags & WEIR_SCOPE_TASK) ? weir_container(s, weir_task, scope) : NULL;
 }
 
+#include <weir/end.h>
 #endif

@@ -9,6 +9,8 @@
 #define WEIR_TIMER_H
 #include <weir/list.h>
 
+#include <weir/begin.h>
+
 typedef struct weir_runtime weir_runtime;
 typedef struct weir_timer weir_timer;
 typedef void (*weir_timer_fn)(weir_runtime *rt, weir_timer *timer);
@@ -33,4 +35,5 @@ static inline int weir_timer_is_set(const weir_timer *timer)
     return weir_link_is_linked(&timer->_link);
 }
 
+#include <weir/end.h>
 #endif

@@ -16,6 +16,8 @@
 #include <weir/list.h>
 #include <weir/timer.h>
 
+#include <weir/begin.h>
+
 typedef struct weir_waiter weir_waiter;
 typedef struct weir_task weir_task;
 typedef struct weir_graph weir_graph;
@@ -112,4 +114,5 @@ void weir_sleep_until(weir_runtime *rt, weir_waiter *w, uint64_t deadline);
 /* Let everybody else run once, then `w`. */
 void weir_yield(weir_runtime *rt, weir_waiter *w);
 
+#include <weir/end.h>
 #endif

@@ -9,6 +9,8 @@
 #define WEIR_WINDOW_H
 #include <stdint.h>
 
+#include <weir/begin.h>
+
 #define WEIR_WINDOW_MOST (1u << 20)
 
 typedef struct weir_window_record {
@@ -62,4 +64,5 @@ void weir_window_change(weir_window *w, uint32_t n, uint64_t per, weir_window_re
 /* 0, or the line number of the broken invariant. */
 int weir_window_validate(const weir_window *w);
 
+#include <weir/end.h>
 #endif
