@@ -4,7 +4,8 @@
 local from <const> = ...
 if from == "text" then
   for name in pairs(package.preload) do
-    if package.searchpath(name, package.path) and name:find "^weir" then package.preload[name] = nil end -- not what is C
+    local is_lua <const> = package.searchpath(name, package.path)
+    if is_lua and name:find "^weir" then package.preload[name] = nil end
   end
 end
 
