@@ -261,8 +261,8 @@ static int box_respond(lua_State *L)
     status = check_status(L, 2);
     check_headers(L, 3);
     body = luaL_optlstring(L, 4, "", &len);
-    if (box->conn->is_head && len == 0)
-        size = header_length(L, 3);
+    if (len == 0 && (box->conn->is_head || status == MHD_HTTP_NOT_MODIFIED))
+        size = header_length(L, 3); /* of the body that is not sent */
     queue(L, box, status, 3,
           size != MHD_SIZE_UNKNOWN
               ? MHD_create_response_from_callback(size, 1, weir__httpd_on_read, box->conn, NULL)

@@ -8,19 +8,19 @@ local directives = {}
 ---@param value string?
 ---@return table<string, string|true>
 function directives.parse(value)
-  local found, rest = {}, value or ""
-  while rest ~= "" do
-    local name, after = rest:match("^[%s,]*([%w!#$%%&'*+.^_`|~-]+)()")
+  local found, at = {}, 1
+  value = value or ""
+  while at <= #value do
+    local name, after = value:match("^[%s,]*([%w!#$%%&'*+.^_`|~-]+)()", at)
     if name then
-      rest, name = rest:sub(after), name:lower()
-      local text, behind = rest:match('^%s*=%s*"([^"]*)"()')
+      local text, behind = value:match('^%s*=%s*"([^"]*)"()', after)
       if not text then
-        text, behind = rest:match('^%s*=%s*([^%s,"]+)()')
+        text, behind = value:match('^%s*=%s*([^%s,"]+)()', after)
       end
+      name, at = name:lower(), behind or after
       found[name] = found[name] or text or true -- the first one counts
-      rest = rest:sub(behind or 1)
     end
-    rest = rest:match("^[^,]*,?(.*)$") -- what cannot be read says nothing
+    at = value:match("^[^,]*,?()", at) -- what cannot be read says nothing
   end
   return found
 end

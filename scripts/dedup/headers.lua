@@ -11,7 +11,9 @@ local hop <const> = { connection = true, ["keep-alive"] = true, ["proxy-authenti
 -- The client's own conditions and wishes, which must not shape an answer that others get too.
 local own <const> = { ["if-none-match"] = true, ["if-modified-since"] = true, ["if-match"] = true,
   ["if-unmodified-since"] = true, ["if-range"] = true, range = true, ["cache-control"] = true, pragma = true,
-  cookie = true }
+  cookie = true, forwarded = true, ["x-forwarded-for"] = true }
+-- Of these every shared request says the same, whatever its client said.
+local settled <const> = { ["accept-encoding"] = true, host = true, via = true }
 
 -- What a 304 says of itself, not of the body that is kept.
 local of_body <const> = { ["content-encoding"] = true, ["content-type"] = true, ["content-range"] = true }
@@ -25,6 +27,35 @@ local function named(value)
     names[name:lower()] = true
   end
   return names
+end
+
+--- Can the origin's answer to a shared request depend on this field of its client's?
+---@param name string lower case
+function headers.tells_apart(name)
+  return not (hop[name] or own[name] or settled[name])
+end
+
+--- Take the authority of a target in absolute form for the host (RFC 9112, 3.2.2).
+---@param request weir.http.Request
+function headers.normalize(request)
+  local authority <const>, rest <const> = request.target:match("^%a[%w+.-]*://([^/?]*)(.*)$")
+  if authority then
+    request.headers.host = authority
+    request.target = rest:find "^/" and rest or "/" .. rest
+  end
+end
+
+-- What the origin is told of the URL that the client asked for.
+local function asked_at(request)
+  local fields <const> = request.headers
+  return fields["x-forwarded-proto"] or "http", fields["x-forwarded-host"] or fields.host or ""
+end
+
+--- The URL that was asked for, but for its target; of two that differ here nothing is shared.
+---@param request weir.http.Request
+---@return string
+function headers.site(request)
+  return ("%s://%s"):format(asked_at(request)):lower()
 end
 
 --- The head for the origin. `shared`: the answer is for others too; `old`: only if it is not this one any more.
@@ -42,8 +73,7 @@ function headers.to_origin(request, origin, shared, old)
   end
   local from <const> = request.headers["x-forwarded-for"]
   out["x-forwarded-for"] = not shared and (from and from .. ", " .. request.remote or request.remote) or nil
-  out["x-forwarded-host"] = request.headers["x-forwarded-host"] or request.headers.host
-  out["x-forwarded-proto"] = request.headers["x-forwarded-proto"] or "http"
+  out["x-forwarded-proto"], out["x-forwarded-host"] = asked_at(request)
   out.via = (request.headers.via and request.headers.via .. ", " or "") .. VIA
   out.host = origin.authority
   out["accept-encoding"] = "identity" -- bodies are kept as they are read
@@ -51,6 +81,13 @@ function headers.to_origin(request, origin, shared, old)
     out["if-none-match"], out["if-modified-since"] = old.headers.etag, old.headers["last-modified"]
   end
   return out
+end
+
+--- The length that an answer has whose body goes on as it is read, or nil if the head does not say it.
+---@param head table<string, any> of the origin's answer
+---@return string?
+function headers.length(head)
+  return head["content-encoding"] == nil and head["content-length"] or nil
 end
 
 --- The head for the client.
@@ -89,7 +126,7 @@ function headers.freshened(old, head)
   for name, value in pairs(old) do
     out[name] = value
   end
-  out.age = nil -- the 304 has one of its own, or none
+  out.age, out.date = nil, nil -- the 304 has its own, or none
   for name, value in pairs(head) do
     if not hop[name] and not also[name] and not of_body[name] then
       out[name] = value

@@ -20,11 +20,11 @@ against an origin of its own on this machine.]]
 local epilog <const> = [[
 Passed on as they are, with answers of their own: other methods, requests with Authorization, Cookie,
 Range, If-Match or a body, or whose Cache-Control says no-store. Nobody but the one who asked gets an
-answer that is private, no-store or no-cache, that sets a cookie, varies by *, or is larger than
---max-object. Answers that vary by a field of the request are kept apart. A method other than GET,
-HEAD, OPTIONS and TRACE that succeeds drops what is kept of its URL. What is too old and has an ETag or
-Last-Modified is asked about (304), not fetched again. stale-while-revalidate and stale-if-error of an
-answer go before --stale and --stale-if-error; must-revalidate before all.
+answer that is private or no-store, that sets a cookie, varies by *, or is larger than --max-object.
+Answers are kept apart by Host and by the fields of the request that they vary by. A method other than
+GET, HEAD, OPTIONS and TRACE that succeeds drops what is kept of its URL. What is too old, or no-cache,
+and has an ETag or Last-Modified is asked about (304), not fetched again. stale-while-revalidate and
+stale-if-error of an answer go before --stale and --stale-if-error; must-revalidate before all.
 
 --stats-path shows counts as JSON. X-Cache says of each answer how it came about: HIT, STALE (renewed
 behind, or the origin failed), REVALIDATED (asked about: as it was), MISS (asked for), JOINED (waited

@@ -1,9 +1,9 @@
 -- dedup.origin - requests to the server behind: one whole answer for the cache, or one passed through.
 --
--- fetch() gives an answer in memory: {status, headers, body, at (when it came), verdict, said (the
--- status that came, 304 for one that is as it was)}. An answer larger than `max_object` is not read;
--- the caller passes the request on. pass() gives a reply whose
--- body is read from the origin as the client takes it. What the origin fails with is raised.
+-- fetch() gives an answer in memory: {status, headers, body, asked and at (when the origin was asked, and when
+-- it answered), verdict, said (the status that came, 304 for one that is as it was)}. An answer larger than
+-- `max_object` is not read; the caller passes the request on. pass() gives a reply whose body is read from the
+-- origin as the client takes it. What the origin fails with is raised.
 
 local http = require "weir.http"
 local weir = require "weir"
@@ -67,7 +67,8 @@ local function read_body(self, response)
 end
 
 local function answer_of(self, said, status, headers, body, asked, at)
-  return { status = status, said = said, headers = headers, body = body, at = at,
+  headers.date = headers.date or os.date("!%a, %d %b %Y %H:%M:%S GMT", os.time()) -- RFC 9110, 6.6.1
+  return { status = status, said = said, headers = headers, body = body, asked = asked, at = at,
     verdict = policy.judge(status, headers, self.given, at - asked) }
 end
 
@@ -85,6 +86,7 @@ function origin:fetch(request, old)
   local at <const> = weir.now()
   if response.status == 304 and old then
     if not heads.confirms(response.headers, old.headers) then
+      response:close() -- its place at the origin is needed
       return self:fetch(request) -- it is about another one than ours
     end
     counts.confirmed = counts.confirmed + 1
@@ -100,7 +102,9 @@ end
 function origin:pass(request)
   self.counts.passed = self.counts.passed + 1
   local response = ask(self, request, false, request.body)
-  return { status = response.status, headers = heads.to_client(response.headers, "PASS"), body = response }
+  local head <const> = heads.to_client(response.headers, "PASS")
+  head["content-length"] = heads.length(response.headers)
+  return { status = response.status, headers = head, body = response }
 end
 
 --- Bytes that an answer takes in memory.

@@ -5,6 +5,7 @@
 -- is for its own request alone (`private`), or it is kept: fresh for `ttl` seconds from when it came
 -- (negative: it came stale), then usable for `stale` seconds while it is renewed behind, for
 -- `stale_if_error` if the origin fails, and for asking whether it is still right if it has a validator.
+-- One that is no-cache is kept too, and never fresh: each request asks about it (RFC 9111, 5.2.2.4).
 
 local directives = require "dedup.directives"
 
@@ -74,20 +75,24 @@ end
 ---@param given table the command line
 ---@param now number
 ---@return "fresh"|"stale"|"request"|"expired"
----@return number ttl seconds of freshness left; negative: past it
 function policy.use(answer, request, given, now)
   local verdict <const>, asked <const> = answer.verdict, wishes(request, given)
   local ttl <const>, age <const> = verdict.ttl - (now - answer.at), verdict.age + (now - answer.at)
-  local oldest <const> = directives.seconds(asked, "max-age")
-  local least <const> = directives.seconds(asked, "min-fresh") or 0
-  if asked["no-cache"] or oldest and age >= oldest or ttl > 0 and ttl < least then
-    return "request", ttl
+  local oldest <const>, least <const> = directives.seconds(asked, "max-age"), directives.seconds(asked, "min-fresh")
+  if asked["no-cache"] or oldest and age >= oldest or ttl > 0 and ttl < (least or 0) then
+    return "request"
   elseif ttl > 0 then
-    return "fresh", ttl
+    return "fresh"
   elseif not verdict.strict and -ttl < math.max(verdict.stale, max_stale(asked)) then
-    return "stale", ttl
+    -- who bounds the age takes nothing stale, unless he says that too (RFC 9111, 5.2.1.1)
+    return (oldest or least) and not asked["max-stale"] and "request" or "stale"
   end
-  return "expired", ttl
+  return "expired"
+end
+
+--- May nobody have an answer who came after the origin was asked for it: is it strict, and not fresh?
+function policy.is_of_its_time(answer, now)
+  return answer.verdict.strict and answer.verdict.ttl <= now - answer.at
 end
 
 --- May an answer stand where the origin fails at `now`?
@@ -98,7 +103,7 @@ end
 -- Seconds for which an answer is fresh: as it says itself, for shared caches first, or nil. Expires
 -- counts from Date, which is the origin's own clock; what is no date has passed.
 local function said(found, headers, wall)
-  return directives.seconds(found, "s-maxage") or directives.seconds(found, "max-age")
+  return found["no-cache"] and 0 or directives.seconds(found, "s-maxage") or directives.seconds(found, "max-age")
     or headers.expires and math.max(0, (directives.date(headers.expires) or 0)
       - (directives.date(headers.date) or wall)) or nil
 end
@@ -114,7 +119,7 @@ end
 -- The windows after freshness. An origin that says them means them, s-maxage or not; what it does
 -- not say is the command line's, unless it forbids to give what is stale.
 local function windows(found, given)
-  if found["must-revalidate"] or found["proxy-revalidate"] then
+  if found["must-revalidate"] or found["proxy-revalidate"] or found["no-cache"] then
     return 0, 0, true
   end
   local strict <const> = found["s-maxage"] ~= nil
@@ -149,9 +154,8 @@ function policy.judge(status, headers, given, delay, wall)
   local verdict = { private = false, kept = false, ttl = 0, age = initial_age(headers, delay or 0, wall),
     vary = vary ~= "*" and vary or {}, stale = stale, stale_if_error = stale_if_error,
     strict = strict or found["s-maxage"] ~= nil }
-  local why = found["no-store"] and "no-store" or found.private and "private" or found["no-cache"] and "no-cache"
-    or headers["set-cookie"] and "set-cookie" or vary == "*" and "vary" or status == 206 and "range"
-    or status == 304 and "condition"
+  local why = found["no-store"] and "no-store" or found.private and "private" or headers["set-cookie"] and "set-cookie"
+    or vary == "*" and "vary" or status == 206 and "range" or status == 304 and "condition"
   if why then
     verdict.private, verdict.why = true, why
   elseif lifetime or (heuristic[status] and status ~= 501) then

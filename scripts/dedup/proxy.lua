@@ -1,6 +1,6 @@
 -- dedup.proxy - the workflow: which requests share an answer, which go their own way.
 --
--- A GET that may be shared has a key: its target, and what it says of the fields that the origin's
+-- A GET that may be shared has a key: its URL, and what it says of the fields that the origin's
 -- answers vary by. However many ask for a key that is not there, one load asks the origin. What comes
 -- of it is either an answer for all who wait, or a mark:
 --   pass    the answer is its own request's alone (private, no-store, set-cookie, too large); the
@@ -9,7 +9,8 @@
 --   revary  it varies by more than the key says: it is kept under the longer key, and whoever
 --           waited looks again under his own
 -- The cache keeps an answer as long as there is any use for it, and shares its loads; whether it is
--- fresh, may be given stale, or must be asked about first is seen when it is taken out (dedup.policy).
+-- fresh, may be given stale, or must be asked about first is seen when it is taken out (dedup.policy);
+-- one of no-cache, or stale and strict, is for those alone who were there when the origin was asked.
 -- Invariant: nobody gets an answer that was made for a request unlike his own.
 
 local weir = require "weir"
@@ -25,13 +26,21 @@ proxy.__index = proxy
 
 local PASS_TTL <const> = 10     -- seconds that "ask for yourself" is remembered
 local KEYS <const> = 3          -- longer keys tried before a request goes its own way
-local VARIES <const> = 10000    -- targets whose Vary is remembered
+local ASKED <const> = 3         -- times that a request waits for the origin to be asked anew
+local VARIES <const> = 10000    -- URLs whose Vary is remembered
+local VARY_BYTES <const> = 16 << 20
 local RETRY <const> = "1"       -- seconds of Retry-After where nothing better is known
+
+local function size_of_names(names)
+  return 64 + 32 * #names -- the texts are in the keys too
+end
 
 ---@param given table the command line
 function proxy.new(given)
-  local self = setmetatable({ given = given, origin = new_origin(given), began = weir.now(), renewing = {} }, proxy)
-  self.varies = weir.cache { ttl = math.huge, max = VARIES, name = "vary" }
+  local self = setmetatable({ given = given, origin = new_origin(given), began = weir.now(), renewing = {},
+    changes = 0 }, proxy)
+  self.varies = weir.cache { name = "vary", ttl = math.huge, max = VARIES, max_bytes = VARY_BYTES,
+    size = size_of_names }
   self.cache = weir.cache {
     name = "answers", max = given.max_entries, max_bytes = given.max_bytes, size = size_of,
     max_waiting = given.max_waiting,
@@ -51,23 +60,23 @@ end
 
 local function key_of(request, names)
   if #names == 0 then
-    return request.target
+    return request.url
   end
-  local words = { request.target }
+  local words = { request.url }
   for _, name in ipairs(names) do
     words[#words + 1] = ("%s: %s"):format(name, request.headers[name] or "\1") -- none is not empty
   end
   return table.concat(words, "\0")
 end
 
--- The union of two sorted lists, sorted; and whether the second brought anything.
+-- The union of a sorted list and what of a Vary makes a difference, sorted; and whether that brought anything.
 local function union(names, more)
   local seen, all = {}, table.move(names, 1, #names, 1, {})
   for _, name in ipairs(names) do
     seen[name] = true
   end
   for _, name in ipairs(more) do
-    if not seen[name] then
+    if not seen[name] and heads.tells_apart(name) then
       all[#all + 1] = name
     end
   end
@@ -78,14 +87,14 @@ end
 -- --- loads ----------------------------------------------------------------------------------------
 
 -- How an answer is kept.
-local function keep(self, answer, target)
-  return { ttl = policy.worth(answer, self.given), tags = { target } }
+local function keep(self, answer, request)
+  return { ttl = policy.worth(answer, self.given), tags = { request.url } }
 end
 
 -- The loader: `asker` is who began the load, keeps what is his alone, and brings what is kept (`old`).
 -- An origin that fails has no answer that could be kept; what is old may be better.
 local function load(_, self, asker)
-  local request <const>, names <const> = asker.request, asker.names
+  local request <const>, names <const>, changes <const> = asker.request, asker.names, self.changes
   local answer = self.origin:fetch(request, asker.old)
   local verdict <const> = answer and answer.verdict
   asker.answer, asker.loaded = answer, true
@@ -96,11 +105,13 @@ local function load(_, self, asker)
   end
   local all, is_more = union(names, verdict.vary)
   if is_more then
-    self.varies:set(request.target, all)
-    self.cache:set(key_of(request, all), answer, keep(self, answer, request.target))
+    self.varies:set(request.url, all)
+    if changes == self.changes then -- else it may be of before a change, which the cache cannot see from here
+      self.cache:set(key_of(request, all), answer, keep(self, answer, request))
+    end
     return { mark = "revary" }, { ttl = 0 }
   end
-  return answer, keep(self, answer, request.target)
+  return answer, keep(self, answer, request)
 end
 
 -- A load behind a stale answer: one at a time for a key, whoever had the answer.
@@ -136,6 +147,7 @@ local function reply(self, request, answer, what, how)
   head["cache-status"] = cache_status(head["cache-status"], how)
   if answer.status == 200 and heads.is_not_modified(request, answer.headers) then
     self.seen.not_modified = self.seen.not_modified + 1
+    head["content-length"] = #answer.body -- of what the client has (RFC 9110, 8.6)
     return { status = 304, headers = head }
   end
   return { status = answer.status, headers = head, body = answer.body }
@@ -178,26 +190,57 @@ local function failed(self, err)
   return plain(502, "the origin cannot be reached: " .. tostring(err.code or err.kind), head)
 end
 
+-- A change went through: nothing that is kept of its URL stands, nor of those of the same site that the answer
+-- names (RFC 9111, 4.4).
+local function forget(self, request, head)
+  local site <const> = heads.site(request)
+  local urls <const> = { request.url }
+  for _, name in ipairs { "location", "content-location" } do
+    local url <const> = type(head[name]) == "string" and head[name] or ""
+    urls[#urls + 1] = url:find "^/[^/]" and site .. url or url
+  end
+  self.changes = self.changes + 1
+  for _, url in ipairs(urls) do
+    self.cache:delete_tag(url)
+    self.cache:delete(url)
+  end
+end
+
 local function pass(self, request, why, fwd)
   count(self, "pass")
   local answer = self.origin:pass(request)
   answer.headers["cache-status"] = cache_status(answer.headers["cache-status"],
     { fwd = fwd or why == "method" and "method" or "bypass", status = answer.status, detail = why })
   if policy.is_unsafe(request.method) and answer.status < 400 then
-    self.cache:delete_tag(request.target)
-    self.cache:delete(request.target)
+    forget(self, request, answer.headers)
   end
   return answer
 end
 
+-- Is what came of a load for this request too? A mark is for everybody.
+local function is_for(found, asker)
+  return asker.loaded or found.mark or found.asked >= asker.began
+    or not policy.is_of_its_time(found, weir.now())
+end
+
 -- --- the way of a request that may share -------------------------------------------------------------
 
--- Ask the origin about what is kept, or what takes its place, and fall back on it if the origin fails.
+-- Ask the origin about what is kept, or what takes its place, and fall back on it if the origin fails. Another's
+-- load that began before this request did is waited for, and not enough where the answer is of its time.
 local function ask_anew(self, key, asker, old)
   asker.old = old
-  local fine, found = pcall(self.cache.refresh, self.cache, key, load, self, asker)
+  local fine, found
+  for _ = 1, ASKED do
+    fine, found = pcall(self.cache.refresh, self.cache, key, load, self, asker)
+    if not fine then
+      break
+    elseif is_for(found, asker) then
+      return found
+    end
+    asker.old = found
+  end
   if fine then
-    return found
+    return { mark = "pass", why = "stale" }
   elseif is_failure(found) and policy.may_stand(old, weir.now()) then
     return nil, { fwd = asker.fwd, status = found.answer and found.answer.said, detail = weir.kind(found) }
   end
@@ -207,10 +250,11 @@ end
 -- One try under the key that is known by now: a reply; or nil, and why the request goes its own way,
 -- or nothing if there is another key to be tried.
 local function try(self, request)
-  local names <const>, began <const> = self.varies:peek(request.target) or {}, weir.now()
+  local names <const>, began <const> = self.varies:peek(request.url) or {}, weir.now()
   local key <const> = key_of(request, names)
-  local asker <const> = { request = request, names = names, fwd = #names > 0 and "vary-miss" or "uri-miss" }
-  local found = self.cache:get(key, load, self, asker)
+  local asker <const> = { request = request, names = names, began = began,
+    fwd = #names > 0 and "vary-miss" or "uri-miss" }
+  local found, old = self.cache:get(key, load, self, asker), nil
   if not asker.loaded and not found.mark and found.at < began then -- it was there
     local use <const> = policy.use(found, request, self.given, began)
     if use == "fresh" then
@@ -220,8 +264,11 @@ local function try(self, request)
       renew(self, key, asker)
       return reply(self, request, found, "stale", { hit = true })
     end
-    asker.fwd = use == "request" and "request" or "stale"
-    local old <const> = found
+    old, asker.fwd = found, use == "request" and "request" or "stale"
+  elseif not is_for(found, asker) then
+    old, asker.fwd = found, "stale"
+  end
+  if old then
     local how
     found, how = ask_anew(self, key, asker, old)
     if not found then
@@ -251,7 +298,7 @@ end
 
 -- What is kept and may be given without a word to the origin.
 local function kept(self, request)
-  local found <const> = self.cache:peek(key_of(request, self.varies:peek(request.target) or {}))
+  local found <const> = self.cache:peek(key_of(request, self.varies:peek(request.url) or {}))
   if not found or found.mark then
     return nil
   end
@@ -281,6 +328,11 @@ end
 ---@return weir.http.Reply
 function proxy:handle(request)
   self.seen.requests = self.seen.requests + 1
+  heads.normalize(request)
+  if not request.target:find "^/" then -- "*": about this server (RFC 9110, 9.3.7)
+    return { status = request.method == "OPTIONS" and request.target == "*" and 204 or 400 }
+  end
+  request.url = heads.site(request) .. request.target
   local fine, answer = pcall(route, self, request)
   local said <const> = not fine and type(answer) == "table" and answer.answer -- the origin's own 5xx
   if said and said.verdict.private and answer.asker.request ~= request then

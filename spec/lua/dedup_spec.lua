@@ -1,16 +1,12 @@
--- dedup_spec.lua - scripts/dedup: what HTTP lets a shared cache do, and the proxy on real servers.
+-- dedup_spec.lua - scripts/dedup: what HTTP lets a shared cache do. The proxy itself: dedup_proxy_spec.lua.
 
 package.path = "scripts/?.lua;" .. package.path
 
 local directives = require "dedup.directives"
 local heads = require "dedup.headers"
-local helper = require "support.helper"
 local options = require "dedup.options"
 local policy = require "dedup.policy"
-local support = require "support.http_server"
-local weir = require "weir"
 
-local has_client, http = pcall(require, "weir.http")
 local given = assert(options.parse { "--origin", "http://127.0.0.1:1" })
 
 local function request(method, headers, body)
@@ -93,13 +89,23 @@ describe("dedup: an answer", function()
     for why, headers in pairs {
       ["no-store"] = { ["cache-control"] = "public, no-store" },
       private = { ["cache-control"] = "private, max-age=60" }, vary = { vary = "*" },
-      ["no-cache"] = { ["cache-control"] = "no-cache" }, ["set-cookie"] = { ["set-cookie"] = "a=1" },
+      ["set-cookie"] = { ["set-cookie"] = "a=1" },
     } do
       local verdict = judge(200, headers)
       assert.is_true(verdict.private)
       assert.equal(why, verdict.why)
       assert.equal(0, verdict.ttl)
     end
+  end)
+
+  it("of no-cache is kept to be asked about, and never fresh nor given stale", function()
+    for _, value in ipairs { "no-cache", "max-age=60, no-cache", "no-cache, stale-if-error=60", 'no-cache="x"' } do
+      local verdict = judge(200, { ["cache-control"] = value })
+      assert.same({ false, true, 0, 0, 0, true },
+        { verdict.private, verdict.kept, verdict.ttl, verdict.stale, verdict.stale_if_error, verdict.strict })
+      assert.is_false(policy.may_stand({ at = 0, verdict = verdict }, 0))
+    end
+    assert.equal("private", judge(200, { ["cache-control"] = "no-cache, private" }).why)
   end)
 
   it("is fresh as long as it says, shared caches first, less its age", function()
@@ -194,6 +200,11 @@ describe("dedup: an answer", function()
     assert.equal("expired", use("max-age=10, stale-while-revalidate=0", "max-stale=5", 15))
     assert.equal("stale", use("max-age=10, stale-while-revalidate=0", "max-stale", 1e6))
     assert.equal("expired", use("s-maxage=10", "max-stale", 11))
+    for _, asked in ipairs { "max-age=60", "min-fresh=1", "min-fresh=0" } do
+      assert.equal("request", use("max-age=10", asked, 11), asked)
+      assert.equal("stale", use("max-age=10", asked .. ", max-stale=5", 11), asked)
+    end
+    assert.equal("expired", use("no-cache", "max-stale", 0))
   end)
 end)
 
@@ -211,9 +222,33 @@ describe("dedup: heads", function()
 
   it("of a shared request have nothing of who asked", function()
     local out = heads.to_origin(request("GET", {
-      cookie = "a", ["if-none-match"] = '"1"', ["cache-control"] = "no-cache",
+      cookie = "a", ["if-none-match"] = '"1"', ["cache-control"] = "no-cache", forwarded = "for=10.0.0.1",
     }), origin, true)
-    assert.same({}, { out.cookie, out["if-none-match"], out["cache-control"], out["x-forwarded-for"] })
+    assert.same({}, { out.cookie, out["if-none-match"], out["cache-control"], out["x-forwarded-for"], out.forwarded })
+    for _, name in ipairs { "cookie", "accept-encoding", "x-forwarded-for", "te", "host" } do
+      assert.is_false(heads.tells_apart(name), name)
+    end
+    assert.is_true(heads.tells_apart "accept-language")
+  end)
+
+  it("tell sites apart by what the origin is told of them", function()
+    local function site(headers) return heads.site(request("GET", headers)) end
+    assert.equal("http://a.example:8080", site { host = "A.example:8080" })
+    assert.equal("https://b", site { host = "a", ["x-forwarded-host"] = "b", ["x-forwarded-proto"] = "HTTPS" })
+  end)
+
+  it("take the host of a target in absolute form", function()
+    local function normal(target)
+      local r = request("GET", { host = "other" })
+      r.target = target
+      heads.normalize(r)
+      return { r.headers.host, r.target }
+    end
+    assert.same({ "a:80", "/x?http://b/" }, normal "http://a:80/x?http://b/")
+    assert.same({ "a", "/" }, normal "HTTP://a")
+    assert.same({ "a", "/?q" }, normal "http://a?q")
+    assert.same({ "other", "/x?u=http://a/" }, normal "/x?u=http://a/")
+    assert.same({ "other", "*" }, normal "*")
   end)
 
   it("know a client that has it already", function()
@@ -240,7 +275,8 @@ describe("dedup: a 304 of the origin", function()
 
   it("brings the head up to date, but for what belongs to the body", function()
     assert.same({ etag = '"1"', ["content-type"] = "a/b", ["cache-control"] = "max-age=9", ["x-new"] = "1" },
-      heads.freshened({ etag = '"1"', ["content-type"] = "a/b", ["cache-control"] = "max-age=1", age = "5" },
+      heads.freshened({ etag = '"1"', ["content-type"] = "a/b", ["cache-control"] = "max-age=1", age = "5",
+        date = "Sun, 06 Nov 1994 08:49:37 GMT" },
         { ["cache-control"] = "max-age=9", ["x-new"] = "1", ["content-type"] = "c/d", ["content-length"] = "0",
           connection = "close, x-hop", ["x-hop"] = "1" }))
   end)
@@ -271,288 +307,4 @@ describe("dedup: the command line", function()
     assert.equal(1 << 30, options.parse({ "--origin", "http://x", "--max-bytes", "1G" }).max_bytes)
     assert.same({ host = "*", port = 80 }, options.parse({ "--origin", "http://x", "--listen", "*:80" }).listen)
   end)
-end)
-
-describe("dedup: the proxy #real", function()
-  if not (support.serve and has_client and weir.cache) then
-    pending("needs both modules of weir.http and luv")
-    return
-  end
-  local serve = require "dedup.serve"
-
-  -- fn(get, seen, proxy): an origin with `handler`, the proxy before it. get(path, headers, method) asks the
-  -- proxy; seen[path] counts what the origin was asked.
-  local function with_proxy(handler, fn, ...)
-    local line = { ... }
-    return helper.real(function()
-      local seen = {}
-      local origin <close> = support.serve({}, function(r)
-        seen[r.target] = (seen[r.target] or 0) + 1
-        return handler(r, seen[r.target])
-      end)
-      local words = table.move(line, 1, #line, 5,
-        { "--origin", "http://127.0.0.1:" .. origin.port, "--listen", "0" })
-      local proxy <close> = serve(assert(options.parse(words)))
-      local base = "http://127.0.0.1:" .. proxy.port
-      fn(function(path, headers, method, body)
-        return http.request { url = base .. path, method = method or "GET", headers = headers, body = body }
-      end, seen, proxy, origin)
-    end)
-  end
-
-  local function all(n, fn)
-    local tasks = {}
-    for i = 1, n do tasks[i] = function() return fn(i) end end
-    return weir.all(tasks)
-  end
-
-  it("asks the origin once for a herd", with_proxy(function()
-    weir.sleep(0.05)
-    return { status = 200, headers = { ["content-type"] = "text/plain" }, body = "slow" }
-  end, function(get, seen, proxy)
-    local kinds = {}
-    for _, response in ipairs(all(50, function() return get "/a" end)) do
-      assert.same({ 200, "slow", "text/plain" }, { response.status, response.body, response.headers["content-type"] })
-      kinds[response.headers["x-cache"]] = (kinds[response.headers["x-cache"]] or 0) + 1
-    end
-    assert.equal(1, seen["/a"])
-    assert.same({ MISS = 1, JOINED = 49 }, kinds)
-    assert.equal("HIT", get("/a").headers["x-cache"])
-    assert.equal(1, proxy:stats().origin.requests)
-  end))
-
-  it("gives nobody another's private answer", with_proxy(function(r, n)
-    weir.sleep(0.02)
-    return { status = 200, headers = { ["cache-control"] = "private" }, body = ("%s %d"):format(r.headers["x-who"], n) }
-  end, function(get, seen)
-    local responses = all(20, function(i) return get("/mine", { ["x-who"] = "client" .. i }) end)
-    for i, response in ipairs(responses) do
-      assert.equal("client" .. i, response.body:match "^%S+")
-    end
-    assert.equal(20, seen["/mine"])
-    assert.equal("PASS", get("/mine", { ["x-who"] = "later" }).headers["x-cache"])
-  end))
-
-  it("keeps answers apart by what they vary by", with_proxy(function(r)
-    weir.sleep(0.01)
-    return { status = 200, headers = { vary = "Accept-Language" }, body = r.headers["accept-language"] or "none" }
-  end, function(get, seen)
-    for _ = 1, 2 do
-      local responses = all(20, function(i) return get("/", { ["accept-language"] = i % 2 == 0 and "de" or "fr" }) end)
-      for i, response in ipairs(responses) do assert.equal(i % 2 == 0 and "de" or "fr", response.body) end
-    end
-    assert.equal("none", get("/").body)
-    assert.is_true(seen["/"] <= 4, seen["/"] .. " requests for three answers and one look at the field")
-  end))
-
-  it("answers stale at once and renews behind; never what must be revalidated", with_proxy(function(r, n)
-    local strict = r.target == "/strict"
-    return { status = 200, body = tostring(n), headers = {
-      ["cache-control"] = strict and "max-age=0, must-revalidate" or "max-age=0" } }
-  end, function(get, seen)
-    assert.equal("1", get("/").body)
-    weir.sleep(0.01)
-    local stale = get "/"
-    assert.same({ "1", "STALE" }, { stale.body, stale.headers["x-cache"] })
-    while seen["/"] < 2 do weir.sleep(0.001) end
-    assert.equal("1", get("/strict").body)
-    weir.sleep(0.01)
-    assert.equal("2", get("/strict").body)
-  end))
-
-  it("lets an old answer stand where the origin fails", with_proxy(function(_, n)
-    if n > 1 then return { status = 503, body = "down" } end
-    return { status = 200, headers = { ["cache-control"] = "max-age=0" }, body = "old" }
-  end, function(get, seen)
-    assert.equal("old", get("/").body)
-    weir.sleep(0.01)
-    local response = get "/"
-    assert.same({ 200, "old" }, { response.status, response.body })
-    assert.equal(2, seen["/"])
-  end, "--stale", "0", "--stale-if-error", "60"))
-
-  it("says 502, 504 and the origin's own 5xx", with_proxy(function(r)
-    if r.target == "/late" then weir.sleep(5) end
-    return { status = 500, body = "broken" }
-  end, function(get, _, _, origin)
-    local own = get "/own"
-    assert.same({ 500, "broken" }, { own.status, own.body })
-    assert.equal(504, get("/late").status)
-    origin:close()
-    assert.equal(502, get("/gone").status)
-  end, "--timeout", "0.1"))
-
-  it("passes on what changes something, and drops what is kept of it", with_proxy(function(r, n)
-    return { status = 200, body = ("%s %d %s"):format(r.method, n, r.body) }
-  end, function(get)
-    assert.equal("GET 1 ", get("/thing").body)
-    assert.equal("GET 1 ", get("/thing").body)
-    assert.equal("POST 2 new", get("/thing", nil, "POST", "new").body)
-    assert.equal("GET 3 ", get("/thing").body)
-    local other = get("/thing", { authorization = "Basic eDp5" })
-    assert.same({ "GET 4 ", "PASS" }, { other.body, other.headers["x-cache"] })
-  end))
-
-  it("passes on what is too large to keep, whole", with_proxy(function()
-    local n = 0
-    return { status = 200, body = function()
-      n = n + 1
-      return n <= 20 and ("x"):rep(100000) or nil
-    end }
-  end, function(get, seen, proxy)
-    assert.equal(2000000, #get("/large").body)
-    assert.equal(2000000, #get("/large").body)
-    assert.equal(3, seen["/large"]) -- one that was given up, and the two
-    assert.is_true(proxy:stats().cache.bytes < 100000)
-  end, "--max-object", "1M"))
-
-  it("answers conditions, HEAD and only-if-cached from what it has", with_proxy(function()
-    return { status = 200, headers = { etag = '"1"' }, body = "thing" }
-  end, function(get, seen)
-    assert.equal(504, get("/", { ["cache-control"] = "only-if-cached" }).status)
-    get "/"
-    assert.equal(304, get("/", { ["if-none-match"] = '"1"' }).status)
-    assert.equal("HIT", get("/", nil, "HEAD").headers["x-cache"])
-    assert.equal("thing", get("/", { ["cache-control"] = "only-if-cached" }).body)
-    assert.equal(1, seen["/"])
-    assert.equal("MISS", get("/", { ["cache-control"] = "no-cache" }).headers["x-cache"])
-    assert.equal(2, seen["/"])
-  end))
-
-  -- What the origin of the next tests answers is as old as its Age says: nobody waits for it to become so.
-  -- How long that is past or to come depends on the machine, so of a ttl only its sign is looked at.
-  local function status_of(response)
-    return (response.headers["cache-status"]:gsub("ttl=%d+", "ttl=+"):gsub("ttl=%-%d+", "ttl=-"))
-  end
-
-  it("asks about what is too old, and a 304 brings it up to date", with_proxy(function(r, n)
-    local head = { etag = '"1"', ["cache-control"] = "max-age=10, must-revalidate", age = n == 1 and "20" or nil,
-      ["x-n"] = tostring(n) }
-    if r.headers["if-none-match"] == '"1"' then return { status = 304, headers = head } end
-    return { status = 200, headers = head, body = "whole" }
-  end, function(get, seen, proxy)
-    local first = get "/"
-    assert.same({ 200, "whole", "MISS" }, { first.status, first.body, first.headers["x-cache"] })
-    local second = get "/"
-    assert.same({ 200, "whole", "REVALIDATED", "2" },
-      { second.status, second.body, second.headers["x-cache"], second.headers["x-n"] })
-    assert.equal("weir-dedup; fwd=stale; fwd-status=304; stored; ttl=+", status_of(second))
-    local third = get "/"
-    assert.same({ "HIT", "whole", "0" }, { third.headers["x-cache"], third.body, third.headers.age })
-    assert.equal(304, get("/", { ["if-none-match"] = 'W/"1"' }).status)
-    assert.equal(2, seen["/"])
-    assert.equal(1, proxy:stats().origin.confirmed)
-  end))
-
-  it("asks by date where there is no tag, and takes what comes in its place", with_proxy(function(r, n)
-    local head = { ["last-modified"] = "Sun, 06 Nov 1994 08:49:37 GMT", ["cache-control"] = "s-maxage=10", age = "20" }
-    local same = r.headers["if-modified-since"] == "Sun, 06 Nov 1994 08:49:37 GMT"
-    if same and n == 2 then return { status = 304, headers = head } end
-    return { status = 200, headers = head, body = ("%d %s"):format(n, tostring(same)) }
-  end, function(get)
-    assert.equal("1 false", get("/").body)
-    local second = get "/"
-    assert.same({ "1 false", "REVALIDATED" }, { second.body, second.headers["x-cache"] })
-    local third = get "/"
-    assert.same({ "3 true", "MISS" }, { third.body, third.headers["x-cache"] })
-    assert.equal("weir-dedup; fwd=stale; fwd-status=200; stored; ttl=-", status_of(third))
-  end))
-
-  it("fetches whole what a 304 names another tag for", with_proxy(function(r, n)
-    local head = { etag = ('"%d"'):format(n), ["cache-control"] = "max-age=10, must-revalidate", age = "20" }
-    if r.headers["if-none-match"] then return { status = 304, headers = head } end
-    return { status = 200, headers = head, body = tostring(n) }
-  end, function(get, seen)
-    assert.equal("1", get("/").body)
-    assert.equal("3", get("/").body)
-    assert.equal(3, seen["/"])
-  end))
-
-  it("asks once for a herd that finds it too old", with_proxy(function(r)
-    weir.sleep(0.05)
-    local head = { etag = '"1"', ["cache-control"] = "s-maxage=10", age = r.headers["if-none-match"] and "0" or "20" }
-    return { status = r.headers["if-none-match"] and 304 or 200, headers = head, body = "x" }
-  end, function(get, seen)
-    get "/"
-    local kinds = {}
-    for _, response in ipairs(all(20, function() return get "/" end)) do
-      assert.same({ 200, "x" }, { response.status, response.body })
-      kinds[status_of(response)] = (kinds[status_of(response)] or 0) + 1
-    end
-    assert.same({ ["weir-dedup; fwd=stale; fwd-status=304; stored; ttl=+"] = 1,
-      ["weir-dedup; fwd=stale; fwd-status=304; collapsed; stored; ttl=+"] = 19 }, kinds)
-    assert.equal(2, seen["/"])
-  end))
-
-  it("gives stale what the answer allows, not what the command line would", with_proxy(function(r, n)
-    return { status = 200, body = tostring(n), headers = { age = "20", ["cache-control"] = r.target == "/some"
-      and "max-age=10, stale-while-revalidate=60" or "max-age=10, stale-while-revalidate=5" } }
-  end, function(get, seen)
-    get "/some"
-    local stale = get "/some"
-    assert.same({ "1", "STALE", "weir-dedup; hit; ttl=-" },
-      { stale.body, stale.headers["x-cache"], status_of(stale) })
-    support.wait_until(function() return seen["/some"] == 2 end)
-    assert.equal("1", get("/none").body)
-    assert.equal("2", get("/none").body)
-  end, "--stale", "0"))
-
-  it("lets an old answer stand as long as the answer allows, whatever the failure says of itself",
-    with_proxy(function(r, n)
-      if n > 1 then return { status = 503, body = "down", headers = { ["cache-control"] = "no-store" } } end
-      return { status = 200, body = "old", headers = { age = "20",
-        ["cache-control"] = "max-age=10, stale-while-revalidate=0, stale-if-error=" .. r.target:sub(2) } }
-    end, function(get)
-      get "/60"
-      for _ = 1, 2 do
-        local response = get "/60"
-        assert.same({ 200, "old", "STALE" }, { response.status, response.body, response.headers["x-cache"] })
-        assert.equal("weir-dedup; fwd=stale; fwd-status=503; ttl=-; detail=error", status_of(response))
-      end
-      get "/5"
-      assert.equal(503, get("/5").status)
-    end))
-
-  it("gives nobody another's failure that is private", with_proxy(function(r)
-    weir.sleep(0.02)
-    return { status = 500, body = r.headers["x-who"], headers = { ["cache-control"] = "private" } }
-  end, function(get)
-    for i, response in ipairs(all(5, function(i) return get("/", { ["x-who"] = "client" .. i }) end)) do
-      assert.same({ 500, "client" .. i }, { response.status, response.body })
-    end
-  end))
-
-  it("says in Cache-Status why a request was not answered from memory", with_proxy(function(r)
-    return { status = 200, body = "x", headers = { vary = "accept", ["cache-status"] = "behind; hit",
-      ["cache-control"] = r.target == "/mine" and "private" or "max-age=60" } }
-  end, function(get)
-    local function said(...) return (status_of(get(...)):gsub("^behind; hit, weir%-dedup; ", "")) end
-    assert.equal("fwd=uri-miss; fwd-status=200; stored; ttl=+", said "/")
-    assert.equal("hit; ttl=+", said "/")
-    assert.equal("fwd=vary-miss; fwd-status=200; stored; ttl=+", said("/", { accept = "text/x" }))
-    assert.equal("fwd=request; fwd-status=200; stored; ttl=+", said("/", { ["cache-control"] = "no-cache" }))
-    assert.equal("fwd=bypass; fwd-status=200; detail=cookie", said("/", { cookie = "a=1" }))
-    assert.equal("fwd=method; fwd-status=200; detail=method", said("/", nil, "POST"))
-    assert.equal("fwd=uri-miss; fwd-status=200; detail=private", said "/mine")
-    assert.equal("fwd=uri-miss; fwd-status=200; detail=private", said "/mine")
-  end))
-
-  it("gives the origin's request up when the last client has left", with_proxy(function(r)
-    if r.target == "/slow" then weir.sleep(30) end
-    return { status = 200, body = "x" }
-  end, function(get, seen, proxy, origin)
-    local tasks = {}
-    for i = 1, 5 do tasks[i] = weir.spawn(pcall, get, "/slow") end
-    support.wait_until(function() return seen["/slow"] == 1 end)
-    for _, task in ipairs(tasks) do task:cancel() end
-    support.wait_until(function() return origin:stats().active == 0 end)
-    assert.equal(1, proxy:stats().origin.requests)
-  end))
-
-  it("shows its counts", with_proxy(function() return { status = 200, body = "x" } end, function(get)
-    get "/"
-    get "/"
-    local stats = get("/stats"):json()
-    assert.same({ 2, 1, 1, 1 }, { stats.seen.requests, stats.seen.hit, stats.seen.miss, stats.cache.entries })
-  end))
 end)

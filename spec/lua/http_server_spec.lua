@@ -239,6 +239,18 @@ describe("weir.http.serve #real", function()
       assert.equal(304, c:get("/304").status)
     end))
 
+    it("to HEAD, or a 304, may say the length of the body that is not sent", with_server({}, function(request)
+      if request.path == "/whole" then return { status = 200, body = "whole" } end
+      return { status = tonumber(request.path:sub(2)), headers = { ["content-length"] = 5 } }
+    end, function(port)
+      local c <close> = raw.connect(port)
+      for _, line in ipairs { "HEAD /200", "GET /304", "HEAD /304" } do
+        c:send(line .. " HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert.equal("5", c:response(true).headers["content-length"], line)
+        assert.equal("whole", c:get("/whole").body) -- nothing else came
+      end
+    end))
+
     it("of megabytes arrives whole", with_server({}, function()
       return { status = 200, body = ("abcdefgh"):rep(500000) }
     end, function(port)
