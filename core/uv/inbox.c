@@ -1,13 +1,19 @@
 /* uv/inbox.c - letters from other threads: a stack that anybody pushes on, taken whole.
  *
- * Posting pushes with one compare-and-swap and sends an async; libuv folds many sends into one
- * callback, which takes all there is and turns it round: first posted, first delivered. Since only
- * whole stacks are taken there is nothing to confuse (no ABA). What is posted meanwhile sends
- * again, so that one callback never goes on for ever. The swap releases what the sender
- * wrote into the letter, the taking acquires it.
+ * Posting pushes with one compare-and-swap; who finds the stack empty sends an async, whose
+ * callback takes all there is and turns it round: first posted, first delivered. Since only whole
+ * stacks are taken there is nothing to confuse (no ABA), and what is posted meanwhile sends again,
+ * so that one callback never goes on for ever. The swap releases what the sender wrote into the
+ * letter, the taking acquires it; the swap acquires too, since libuv ignores a send while it thinks
+ * that one is pending, and whoever sees the stack emptied has to see that this one is not.
+ *
+ * A letter can be delivered before the call that posted it is over. So calls are counted, and the
+ * inbox goes when none is inside: a few instructions, or as long as that thread is kept from going
+ * on.
  */
 #include "internal.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <weir/inbox.h>
 
@@ -16,6 +22,7 @@ struct weir_inbox {
     weir_link link; /* in the loop's inboxes */
     weir_loop *loop;
     _Atomic(weir_letter *) newest;
+    atomic_uint n_posting; /* calls of weir_inbox_post that are not over */
 };
 
 static weir_letter *take(weir_inbox *inbox)
@@ -68,6 +75,7 @@ int weir_inbox_new(weir_runtime *rt, weir_inbox **out)
         return rc;
     }
     atomic_init(&inbox->newest, NULL);
+    atomic_init(&inbox->n_posting, 0);
     weir_link_init(&inbox->link);
     weir_list_push(&loop->inboxes, &inbox->link);
     inbox->loop = loop;
@@ -79,12 +87,15 @@ int weir_inbox_new(weir_runtime *rt, weir_inbox **out)
 
 void weir_inbox_post(weir_inbox *inbox, weir_letter *letter)
 {
+    atomic_fetch_add_explicit(&inbox->n_posting, 1, memory_order_relaxed);
     weir_letter *below = atomic_load_explicit(&inbox->newest, memory_order_relaxed);
     do
         letter->_next = below;
     while (!atomic_compare_exchange_weak_explicit(&inbox->newest, &below, letter,
-                                                  memory_order_release, memory_order_relaxed));
-    uv_async_send(&inbox->uv); /* fails only for what is no async */
+                                                  memory_order_acq_rel, memory_order_relaxed));
+    if (below == NULL)             /* not `letter`, which may be delivered and gone */
+        uv_async_send(&inbox->uv); /* fails only for what is no async */
+    atomic_fetch_sub_explicit(&inbox->n_posting, 1, memory_order_release);
 }
 
 void weir_inbox_keep_alive(weir_inbox *inbox, int on)
@@ -100,6 +111,8 @@ void weir_inbox_free(weir_inbox *inbox)
     weir_letter *letter;
     if (inbox == NULL)
         return;
+    while (atomic_load_explicit(&inbox->n_posting, memory_order_acquire) > 0)
+        sched_yield();
     while ((letter = take(inbox)) != NULL)
         deliver(inbox->loop->rt, letter);
     weir_link_remove(&inbox->link);

@@ -35,8 +35,10 @@ void weir_inbox_post(weir_inbox *inbox, weir_letter *letter);
  * of whose tasks wait for other threads is not at its end, nor in a deadlock. Runtime's thread. */
 void weir_inbox_keep_alive(weir_inbox *inbox, int on);
 
-/* Deliver what is there, then free. No thread may post any more; not inside `deliver`. NULL is
- * fine. Runtime's thread. weir_loop_free does it for those that are left. */
+/* Deliver what is there, then free. No post may begin any more; one whose letter was delivered has
+ * begun, and is waited for: a thread that says by a letter that it is done need not be joined
+ * first. Not inside `deliver`. NULL is fine. Runtime's thread. weir_loop_free does it for those
+ * that are left. */
 void weir_inbox_free(weir_inbox *inbox);
 
 #include <weir/end.h>
