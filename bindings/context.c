@@ -58,6 +58,7 @@ lcontext *lcontext_new(lua_State *L, lbox *box, weir_simulator *simulator)
     weir_list_init(&ctx->orphans);
     weir_list_init(&ctx->buckets);
     weir_list_init(&ctx->objects);
+    weir_list_init(&ctx->pools);
     weir_list_init(&ctx->endings);
     if (simulator != NULL) {
         ctx->rt = weir_runtime_new(weir_simulator_env(simulator));

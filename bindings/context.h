@@ -114,6 +114,7 @@ struct lcontext {
     weir_list semaphores; /* lsem */
     weir_list orphans;    /* lsem that Lua dropped while they were in use */
     weir_list objects;    /* lobject */
+    weir_list pools;      /* lpool; in `objects` too */
     weir_list endings;    /* lending */
     lthread *idle;        /* stack of idle coroutines */
     unsigned n_idle, cap_idle;
@@ -151,16 +152,18 @@ typedef struct ltask {
     unsigned keeps : 4;   /* the user value that holds the userdata it works for; 0: none */
     int thread;           /* index of co */
     int slot;             /* in ctx->tasks; 0 once it ended */
-    int line;             /* where it was spawned; -1 unknown */
+    int line;             /* where it was spawned; -1 unknown, or LTASK_BY_HOST */
     int n_values;         /* arguments, then results, in user value 1 */
     union {
         weir_permit *permit; /* `work` is LWORK_NONE: the limit's slot of a job, or NULL */
         void *object;        /* what it works for */
     };
 } ltask;
+enum { LTASK_BY_HOST = -2 }; /* a `line` */
 
 /* A task that the library spawned for what many wait for, in no scope of theirs: what it works for
- * learns of its end. Set `work` and `object` when it is spawned; its failure is claimed. */
+ * learns of its end. Set `work` and `object` when it is spawned; its failure is claimed, unless
+ * nobody waits for it any more. */
 typedef enum lwork_kind {
     LWORK_NONE,
     LWORK_POOL,
@@ -426,6 +429,7 @@ void ltask_unhandled(lua_State *L, lcontext *ctx, ltask *t, int index);
 /* Push all that is known of the failure of `t`, whose error is at `index`, as text: error,
  * stack, and the failures that came beside it. The task must still be anchored. */
 void ltask_push_story(lua_State *L, ltask *t, int index);
+/* [-0, +1, m] "at FILE:LINE", "by the host": who spawned it. */
 void ltask_push_site(lua_State *L, ltask *t);
 /* Push the results, or the error, always one; returns how many. `index` is the task's, which has
  * ended. */

@@ -65,7 +65,7 @@ static void conclude(lua_State *L, ltask *t, weir_task_state state, int first)
             lua_pushliteral(L, "");
         } else {
             ltask_push_site(L, t);
-            lua_pushfstring(L, " (spawned at %s)", lua_tostring(L, -1));
+            lua_pushfstring(L, " (spawned %s)", lua_tostring(L, -1));
             lua_remove(L, -2);
         }
         weir_hold *h = weir_container(weir_list_first(&t->task.held), weir_hold, link);

@@ -67,7 +67,8 @@ static int tell(lua_State *L)
     return 0;
 }
 
-/* Protected. There was no memory for the results: they are lost, the end is not. */
+/* Protected. There was no memory for the results: they are lost, the end is not. Stack: the start,
+ * the error that says so. */
 static int tell_plainly(lua_State *L)
 {
     lstart *s = lua_touserdata(L, 1);
@@ -78,29 +79,33 @@ static int tell_plainly(lua_State *L)
     return 0;
 }
 
+/* Call `f` with the start and what is above `base` (popped). 0, or the error is at the top. */
+static int call(lua_State *L, lstart *s, lua_CFunction f, int base)
+{
+    lua_pushcfunction(L, lerror_callback_handler);
+    lua_insert(L, base + 1);
+    lua_pushcfunction(L, f);
+    lua_insert(L, base + 2);
+    lua_pushlightuserdata(L, s);
+    lua_insert(L, base + 3);
+    int rc = lua_pcall(L, lua_gettop(L) - base - 2, 0, base + 1);
+    lua_remove(L, base + 1);
+    return rc;
+}
+
 static void on_end(weir_runtime *rt, weir_waiter *w)
 {
     lstart *s = weir_container(w, lstart, wait);
     lcontext *ctx = s->ctx;
     lua_State *L = ctx->main;
-    int running = ctx->running;
+    int running = ctx->running, base = lua_gettop(L);
     (void)rt;
     ctx->running = 1; /* the loop is: `done` can drive nothing */
-    for (lua_CFunction f = tell; f != NULL; f = f == tell && !s->told ? tell_plainly : NULL) {
-        int error = lua_gettop(L); /* of the call before, which `done` gets */
-        lua_pushcfunction(L, lerror_callback_handler);
-        lua_pushcfunction(L, f);
-        lua_pushlightuserdata(L, s);
-        if (f == tell_plainly)
-            lua_pushvalue(L, error);
-        int top = lua_gettop(L) - (f == tell ? 2 : 3);
-        int rc = lua_pcall(L, lua_gettop(L) - top - 1, 0, top);
-        if (rc != LUA_OK && s->told)
-            lerror_report(L, ctx, "error in the host's callback", 1);
-        lua_remove(L, top);
-        if (f == tell_plainly)
-            lua_pop(L, 1);
-    }
+    int rc = call(L, s, tell, base);
+    if (rc != LUA_OK && !s->told)
+        rc = call(L, s, tell_plainly, base);
+    if (rc != LUA_OK)
+        lerror_report(L, ctx, "error in the host's callback", 1);
     ctx->running = running;
     lcontext_unanchor(L, ctx, s->slot);
     free_start(&s->object);
@@ -119,6 +124,7 @@ static int spawn(lua_State *L)
     int rc = ltask_spawn(L, s->ctx, lua_gettop(L) - 2, weir_root(s->ctx->rt), 0, NULL);
     if (rc == 0) {
         s->task = lua_touserdata(L, -1);
+        s->task->line = LTASK_BY_HOST;
         lua_rawgeti(L, LUA_REGISTRYINDEX, s->ctx->tasks);
         lua_insert(L, -2);
         lua_rawseti(L, -2, s->slot); /* it is there: nothing can raise */

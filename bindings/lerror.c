@@ -193,7 +193,7 @@ static void push_story(lua_State *L, ltask *t)
     if (!t->is_main) {
         ltask_push_name(L, t);
         ltask_push_site(L, t);
-        lua_pushfstring(L, "\n%s spawned at %s", lua_tostring(L, -2), lua_tostring(L, -1));
+        lua_pushfstring(L, "\n%s spawned %s", lua_tostring(L, -2), lua_tostring(L, -1));
         lua_replace(L, -3);
         lua_pop(L, 1);
         lua_concat(L, 2);

@@ -20,6 +20,7 @@ int lflight_spawn(lua_State *L, lcontext *ctx, int nargs, int keeps)
 
 void lflight_stop(lcontext *ctx, weir_task *t)
 {
+    t->scope.flags &= ~(uint32_t)WEIR_SCOPE_CLAIMED;
     weir_scope_cancel(ctx->rt, &t->scope, (weir_reason){"nobody waits for it any more", 0});
 }
 

@@ -11,9 +11,10 @@
 #include <weir/begin.h>
 
 /* Spawn a daemon of the root for the function and `nargs` arguments at the top, which keeps the
- * userdata at `keeps`; its failure is claimed. Pushes it, 0; or a code with nothing pushed. */
+ * userdata at `keeps`; its failure is claimed until lflight_stop. Pushes it, 0; or a code with
+ * nothing pushed. */
 int lflight_spawn(lua_State *L, lcontext *ctx, int nargs, int keeps);
-/* Nobody waits for what `t` does. */
+/* Nobody waits for what `t` does: cancel it. What its cleanup fails with is reported. */
 void lflight_stop(lcontext *ctx, weir_task *t);
 
 /* Push what the ended task at `index` has for `part` (0: all there is), value or error. */

@@ -34,6 +34,7 @@ static void pool_free(lpool *s)
     weir_pool_fini(&s->pool);
     s->owner->pool = NULL;
     weir_link_remove(&s->head.link);
+    weir_link_remove(&s->link);
     weir_alloc(s->ctx->rt, s, s->size, 0);
 }
 
@@ -155,6 +156,7 @@ static int core_pool(lua_State *L)
         weir_now_update(ctx->rt);
     memset(s, 0, sizeof *s);
     weir_link_init(&s->head.link);
+    weir_link_init(&s->link);
     s->head.free = lpool_end;
     s->ctx = ctx;
     s->slot = slot;
@@ -169,6 +171,7 @@ static int core_pool(lua_State *L)
     lua_pushboolean(L, 0);
     fill_slot(L, s);
     weir_list_push(&ctx->objects, &s->head.link);
+    weir_list_push(&ctx->pools, &s->link);
     s->owner = object;
     object->pool = s;
     object->tag = ltag(lbox_here(L), LTYPE_POOL);

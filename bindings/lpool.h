@@ -27,6 +27,7 @@ typedef struct lpool_object {
 } lpool_object;
 struct lpool {
     lobject head;
+    weir_link link; /* in ctx->pools */
     lcontext *ctx;
     lpool_object *owner; /* the userdata, and its key in the weak table of pools */
     weir_pool pool;

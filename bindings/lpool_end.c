@@ -122,20 +122,15 @@ void lpool_answer_all(lpool *s)
     answer_list(s, &s->pool.closing);
 }
 
-static lpool *first_pool(const lcontext *ctx, weir_link *k)
+static lpool *pool_at(weir_link *k)
 {
-    for (; k != NULL; k = weir_list_next(&ctx->objects, k)) {
-        lobject *o = weir_container(k, lobject, link);
-        if (o->free == lpool_end)
-            return (lpool *)(void *)o;
-    }
-    return NULL;
+    return weir_container(k, lpool, link);
 }
 
 void lpool_stop_all(lcontext *ctx)
 {
-    for (lpool *s = first_pool(ctx, weir_list_first(&ctx->objects)); s != NULL;
-         s = first_pool(ctx, weir_list_next(&ctx->objects, &s->head.link))) {
+    for (weir_link *k = weir_list_first(&ctx->pools); k; k = weir_list_next(&ctx->pools, k)) {
+        lpool *s = pool_at(k);
         s->restarts = !s->pool.closed && !s->pool.draining;
         weir_pool_close(&s->pool);
     }
@@ -143,9 +138,8 @@ void lpool_stop_all(lcontext *ctx)
 
 int lpool_all_stopped(lcontext *ctx)
 {
-    for (lpool *s = first_pool(ctx, weir_list_first(&ctx->objects)); s != NULL;
-         s = first_pool(ctx, weir_list_next(&ctx->objects, &s->head.link)))
-        if (!weir_pool_is_gone(&s->pool))
+    for (weir_link *k = weir_list_first(&ctx->pools); k; k = weir_list_next(&ctx->pools, k))
+        if (!weir_pool_is_gone(&pool_at(k)->pool))
             return 0;
     return 1;
 }
@@ -162,12 +156,12 @@ int lpool_is_all(lcontext *ctx)
 {
     const weir_counters *n = weir_runtime_counters(ctx->rt);
     uint32_t timers = 0;
-    if (weir_next_turn(ctx->rt) == 0 || n->timers == 0)
+    if (n->timers == 0 || weir_list_is_empty(&ctx->pools) || weir_next_turn(ctx->rt) == 0)
         return 0;
     if (ctx->simulator != NULL ? n->io > 0 : weir_loop_has_others(ctx->loop))
         return 0;
-    for (lpool *s = first_pool(ctx, weir_list_first(&ctx->objects)); s != NULL;
-         s = first_pool(ctx, weir_list_next(&ctx->objects, &s->head.link))) {
+    for (weir_link *k = weir_list_first(&ctx->pools); k; k = weir_list_next(&ctx->pools, k)) {
+        lpool *s = pool_at(k);
         const weir_pool *p = &s->pool;
         if (p->waiting + p->n_connecting + p->n_checking + p->n_closing > 0 ||
             !weir_list_is_empty(&p->joiners))
@@ -180,8 +174,8 @@ int lpool_is_all(lcontext *ctx)
 
 void lpool_restart_all(lcontext *ctx)
 {
-    for (lpool *s = first_pool(ctx, weir_list_first(&ctx->objects)); s != NULL;
-         s = first_pool(ctx, weir_list_next(&ctx->objects, &s->head.link))) {
+    for (weir_link *k = weir_list_first(&ctx->pools); k; k = weir_list_next(&ctx->pools, k)) {
+        lpool *s = pool_at(k);
         weir_timer_unset(ctx->rt, &s->pool.leak); /* nothing is lent */
         if (ctx->simulator != NULL || !s->restarts || !weir_pool_is_gone(&s->pool))
             continue;

@@ -97,6 +97,10 @@ void ltask_push_site(lua_State *L, ltask *t)
 {
     lua_Debug ar;
     assert(t->slot != 0);
+    if (t->line == LTASK_BY_HOST) {
+        lua_pushliteral(L, "by the host");
+        return;
+    }
     ltask_push(L, t);
     int index = lua_gettop(L);
     if (!t->has_extra)
@@ -104,10 +108,10 @@ void ltask_push_site(lua_State *L, ltask *t)
     else
         ltask_push_field(L, index, t, "site");
     if (lua_isfunction(L, -1) && lua_getinfo(L, ">S", &ar) && t->line > 0) {
-        lua_pushfstring(L, "%s:%d", ar.short_src, t->line);
+        lua_pushfstring(L, "at %s:%d", ar.short_src, t->line);
     } else {
         lua_settop(L, index);
-        lua_pushliteral(L, "?");
+        lua_pushliteral(L, "at ?");
     }
     lua_remove(L, index);
 }

@@ -81,7 +81,6 @@ int lwait_park(lua_State *L, ltask *t, lua_KFunction k, lua_KContext kctx)
     return yield_task(L, t, k, kctx);
 }
 
-/* [-0, +1, m] One line for a task of a cycle: who, where spawned, what it waits for. */
 /* Push " at FILE:LINE" of the wait of `t`, and 1: where its own code called the library, or where
  * the library waits if it is a task of the library's. 0: nothing is known. */
 static int push_line(lua_State *L, const ltask *t)
@@ -118,7 +117,7 @@ void lwait_push_waits(lua_State *L, ltask *t)
         lua_pushliteral(L, "");
     } else {
         ltask_push_site(L, t);
-        lua_pushfstring(L, " (spawned at %s)", lua_tostring(L, -1));
+        lua_pushfstring(L, " (spawned %s)", lua_tostring(L, -1));
         lua_remove(L, -2);
     }
     if (name != NULL)

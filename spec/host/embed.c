@@ -139,6 +139,34 @@ static void closes_with_an_end_untold(void)
     lua_close(L);
 }
 
+/* Its traceback says whose it is, wherever the host calls from. */
+static void on_done_story(lua_State *L, weir_task_state state, void *data)
+{
+    on_done(L, state, data);
+    lua_getfield(L, 1, "traceback");
+    CHECK(lua_isstring(L, -1) && strstr(lua_tostring(L, -1), " spawned by the host") != NULL);
+}
+
+static int start_within(lua_State *L)
+{
+    return start(L, "error('wrong', 0)", on_done_story, lua_touserdata(L, 1));
+}
+
+static void names_the_host_as_who_spawned(void)
+{
+    lua_State *L = open_state();
+    told t;
+    CHECK(start(L, "error('wrong', 0)", on_done_story, &t) == 0);
+    drive(L, &t);
+    CHECK(t.n == 1);
+    lua_pushcfunction(L, start_within);
+    lua_pushlightuserdata(L, &t);
+    CHECK(lua_pcall(L, 1, 0, 0) == LUA_OK);
+    drive(L, &t);
+    CHECK(t.n == 1);
+    lua_close(L);
+}
+
 static int start_protected(lua_State *L)
 {
     start(L, "return ('x'):rep(100)", on_done, lua_touserdata(L, 1));
@@ -176,6 +204,7 @@ int main(void)
     tells_each_outcome_once();
     ends_what_is_left();
     closes_with_an_end_untold();
+    names_the_host_as_who_spawned();
     survives_every_failure_of_memory();
     return failed != 0;
 }

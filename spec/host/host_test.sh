@@ -89,6 +89,9 @@ run 3 -e "$weir_require local s = weir.semaphore{permits=1, name='db'} s:with(fu
 has err "deadlock.*'db'"
 run 3 -e "$weir_require weir.await(function() end)"
 has err 'waits in weir.await'
+idle_pool="local pool = weir.pool{create=function() return 1 end, min=1} pool:with(print)"
+run 3 -e "$weir_require $idle_pool weir.await(function() end)"
+has err 'deadlock'
 run 3 -e "$weir_require weir.spawn(weir.await, function() end)"
 run 3 -e "$weir_require weir.detach(weir.await, function() end)"
 
