@@ -227,6 +227,34 @@ static int core_check_function(lua_State *L)
     return 1;
 }
 
+/* The string that is next after `after` (NULL: the first) among the keys of the table at `t`, or
+ * NULL; the table keeps it. [-0, +0, -] */
+static const char *next_name(lua_State *L, int t, const char *after)
+{
+    const char *next = NULL;
+    lua_pushnil(L);
+    while (lua_next(L, t) != 0) {
+        lua_pop(L, 1);
+        if (lua_type(L, -1) != LUA_TSTRING)
+            continue;
+        const char *name = lua_tostring(L, -1);
+        if ((after == NULL || strcmp(name, after) > 0) && (next == NULL || strcmp(name, next) < 0))
+            next = name;
+    }
+    return next;
+}
+
+/* The keys of the table at `t` that are strings, sorted, with commas between. [-0, +1, m] */
+static void push_names(lua_State *L, int t)
+{
+    lua_pushliteral(L, "");
+    for (const char *name = NULL, *last = NULL; (name = next_name(L, t, last)) != NULL;
+         last = name) {
+        lua_pushfstring(L, "%s%s%s", lua_tostring(L, -1), last != NULL ? ", " : "", name);
+        lua_remove(L, -2);
+    }
+}
+
 /* core.check_options(t, op, {name = true ...}) -> t */
 static int core_check_options(lua_State *L)
 {
@@ -240,7 +268,10 @@ static int core_check_options(lua_State *L)
         lua_pushvalue(L, -1);
         if (lua_rawget(L, 3) == LUA_TNIL) {
             luaL_tolstring(L, -2, NULL);
-            return lerror_raise(L, "misuse", op, "unknown option '%s'", lua_tostring(L, -1));
+            const char *option = lua_tostring(L, -1);
+            push_names(L, 3);
+            return lerror_raise(L, "misuse", op, "unknown option '%s' (known: %s)", option,
+                                lua_tostring(L, -1));
         }
         lua_pop(L, 1);
     }

@@ -227,15 +227,32 @@ static int core_scope(lua_State *L)
     return scoped(L, "weir.scope", 2, timeout, 0, 1, 0, 1);
 }
 
-/* core.collect(fn): a scope for the combinators. A child's failure is claimed, and next_ended gives
- * the children in the order they end. */
+/* The combinators, which are Lua over a scope: what their errors are named by. */
+static const char *const combinators[] = {"weir.all",    "weir.settle", "weir.race", "weir.any",
+                                          "weir.quorum", "weir.iter",   "weir.map",  "weir.each",
+                                          "limit:map",   "limit:each",  NULL};
+
+static int combine(lua_State *L, lua_CFunction again, int collect)
+{
+    const char *op = combinators[luaL_checkoption(L, 2, NULL, combinators)];
+    ltask *t = spent(L, op);
+    if (t != NULL)
+        return lwait_again(L, t, op, again);
+    lua_settop(L, 1);
+    return scoped(L, op, 1, WEIR_FOREVER, 0, 1, collect, 0);
+}
+
+/* core.gather(fn, op): a scope for a combinator. */
+static int core_gather(lua_State *L)
+{
+    return combine(L, core_gather, 0);
+}
+
+/* core.collect(fn, op): the same where a child's failure is claimed, and next_ended gives the
+ * children in the order they end. */
 static int core_collect(lua_State *L)
 {
-    ltask *t = spent(L, "weir.scope");
-    if (t != NULL)
-        return lwait_again(L, t, "weir.scope", core_collect);
-    lua_settop(L, 1);
-    return scoped(L, "weir.scope", 1, WEIR_FOREVER, 0, 1, 1, 0);
+    return combine(L, core_collect, 1);
 }
 
 /* weir.timeout(seconds, fn, ...) -> what fn returns, or `timeout`. */
@@ -521,6 +538,7 @@ static int scope_tostring(lua_State *L)
 static const luaL_Reg functions[] = {{"scope", core_scope},
                                      {"timeout", core_timeout},
                                      {"shield", lscope_shield},
+                                     {"gather", core_gather},
                                      {"collect", core_collect},
                                      {"next_ended", core_next_ended},
                                      {"spawn_for_caller", core_spawn_for_caller},

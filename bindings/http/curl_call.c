@@ -184,7 +184,7 @@ uint64_t weir__read_request(lua_State *L, weir_client *c, weir_request *r)
         api->raise(L, "misuse", op,
                    "option method must be the name of an HTTP method other than CONNECT");
     if (lua_type(L, 3) != LUA_TSTRING)
-        api->raise(L, "misuse", op, "url must be a string, got %s", luaL_typename(L, 3));
+        api->raise(L, "misuse", op, "'url' must be a string, got %s", luaL_typename(L, 3));
     r->url = lua_tolstring(L, 3, &r->url_size);
     problem = weir__address_parse(r->url, r->url_size, &r->at);
     if (problem != NULL) {

@@ -160,8 +160,8 @@ static void push_misuse(lua_State *L, const weir_sqlite *c)
         c->api->push_error(L, "misuse", name, "exec takes no parameters, %d wanted by: %s",
                            op->n_wanted, op->head);
     else
-        c->api->push_error(L, "misuse", name, "%d parameters wanted, got %d: %s", op->n_wanted,
-                           op->n_params, op->head);
+        c->api->push_error(L, "misuse", name, "parameters wanted: %d, got: %d, in: %s",
+                           op->n_wanted, op->n_params, op->head);
 }
 
 /* "UNIQUE constraint failed: t.a, t.b": what comes after the colon says which. */

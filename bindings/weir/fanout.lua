@@ -110,7 +110,7 @@ function fanout.all(list)
   local n <const> = elements.n
   local results, stored, children = { n = n }, 0, {}
 
-  core.scope(function(scope)
+  core.gather(function(scope)
     -- A child that is cancelled by itself fails no scope, but then there is nothing to wait for.
     local watch <const> = setmetatable({}, { __close = function(_, err)
       if err ~= nil and core.kind(err) == "cancelled" then
@@ -136,7 +136,7 @@ function fanout.all(list)
     if tasks then
       scope:join()
     end
-  end)
+  end, "weir.all")
   if stored < n then
     for i = 1, n do
       children[i]:await()
@@ -151,13 +151,13 @@ end
 ---@return { n: integer, [integer]: { ok: boolean, value: any, error: any } } outcomes
 function fanout.settle(list)
   local elements, tasks = check_elements(list, "weir.settle", 0)
-  return core.scope(function(scope)
+  return core.gather(function(scope)
     local _ <close> = take_over(tasks)
     for i = 1, elements.n do
       spawn(scope, elements[i])
     end
     return scope:settle()
-  end)
+  end, "weir.settle")
 end
 
 --- The outcome of the first that ends: its values, or its error raised. The others are cancelled.
@@ -174,7 +174,7 @@ function fanout.race(list)
       scope:cancel(unneeded)
     end
     return pass(table.unpack(outcome, 1, outcome.n))
-  end)
+  end, "weir.race")
 end
 
 -- The error of an attempt that cannot succeed any more: the first failure is its cause.
@@ -206,7 +206,7 @@ function fanout.any(list)
       errors[errors.n] = outcome[2]
     end
     error(hopeless(op, ("all %d failed, the first with"):format(elements.n), errors), 0)
-  end)
+  end, "weir.any")
 end
 
 --- The first values of the first `n` that succeed, in the order of the list; the others are
@@ -246,7 +246,7 @@ function fanout.quorum(n, list)
         end
       end
     end
-  end)
+  end, "weir.quorum")
   table.sort(succeeded)
   local results = { n = n }
   for k = 1, n do
@@ -281,7 +281,7 @@ function fanout.iter(list)
         rest[#rest + 1] = child
       end
       ended = true
-    end)
+    end, "weir.iter")
   end)
 
   local function take()

@@ -233,13 +233,13 @@ local function run_all(op, source, fn, options, keep, slots)
     taken = 0, workers = 0, standby = false, pulling = false, turn = nil,
   }
   job.run, job.store = compose(job, fn)
-  core.scope(function(scope)
+  core.gather(function(scope)
     job.scope = scope
     local workers = n and math.min(n, limit, slots and math.max(1, slots.limit) or math.huge) or 1
     for _ = 1, workers do
       grow(job)
     end
-  end)
+  end, op)
   local results, errors = job.results, job.errors
   if results and job.ordered then
     results.n = n or job.taken

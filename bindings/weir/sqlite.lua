@@ -233,6 +233,7 @@ local OPEN <const> = "sqlite.open"
 
 local function read_options(op, options)
   if type(options) == "string" then options = { path = options } end
+  if type(options) ~= "table" then core.expected(op, "options", "a table, or the path alone", options) end
   core.check_options(options, op, of_open)
   local function check_flag(name, unless)
     local value <const> = options[name]

@@ -99,6 +99,7 @@ end
 ---@field explore? integer|number run it under so many schedules; math.huge for all
 
 local wraps <const> = { explore = true }
+for name in pairs(run.known) do wraps[name] = true end
 
 --- The body of an `it` that is one run on virtual time, or many: `it("...", test.wrap(function() ... end))`.
 --- Assertions may stand in any of its tasks.

@@ -254,7 +254,8 @@ describe("weir.map", function()
 
   it("keeps to the deadline around it", helper.virtual(function()
     local start = weir.now()
-    helper.error("timeout", weir.timeout, 5, weir.map, counter(math.huge, {}), function() weir.sleep(1) end)
+    local err = helper.error("timeout", weir.timeout, 5, weir.map, counter(math.huge, {}), function() weir.sleep(1) end)
+    assert.equal("weir.timeout: timed out after 5.0 s (in weir.map)", err.message)
     helper.elapsed(5, start)
   end))
 

@@ -130,7 +130,7 @@ local wrong = {
   { "map", function() weir.map({}, f, { limit = 1.5 }) end, "limit", "integer" },
   { "map", function() weir.map({}, f, { limit = "x" }) end, "limit", "string" },
   { "map", function() weir.map({}, f, { on_error = "x" }) end, "on_error", "collect" },
-  { "map", function() weir.map({}, f, { bogus = true }) end, "bogus" },
+  { "map", function() weir.map({}, f, { bogus = true }) end, "bogus", "(known: limit, on_error, ordered, progress)" },
   { "each", function() weir.each(1, f) end, "number" },
   { "each", function() weir.each({}, 1) end, "function", "number" },
   { "each", function() weir.each({}, f, { bogus = true }) end, "bogus" },

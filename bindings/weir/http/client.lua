@@ -312,7 +312,7 @@ local function send_with(client, method, url, opts)
     core.misuse(op, "option stream must be a boolean, got %s", type(opts.stream))
   end
   if type(url) ~= "string" then
-    core.misuse(op, "url must be a string, got %s", type(url))
+    core.misuse(op, "'url' must be a string, got %s", type(url))
   end
   if opts.query ~= nil then url = add_query(url, opts.query, op) end
 

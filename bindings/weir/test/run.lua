@@ -24,15 +24,13 @@ local TIMEOUT <const> = 1e6 -- a loop of one-second sleeps that nobody ends take
 local known <const> = { plan = true, seed = true, choices = true, timeout = true, reports = true }
 local plans <const> = { fifo = true, seed = true, odometer = true, replay = true }
 
---- Check options of a run; `more` are names that the caller knows besides. Returns a table.
-function run.check_options(opts, op, more)
+run.known = known
+
+--- Check options of a run; `allowed` are the names that the caller knows, if not those of a run alone. Returns a table.
+function run.check_options(opts, op, allowed)
   if opts == nil then return {} end
   if type(opts) ~= "table" then core.expected(op, "options", "a table", opts) end
-  local own <const> = {}
-  for name, value in pairs(opts) do
-    if not (more and more[name]) then own[name] = value end
-  end
-  core.check_options(own, op, known)
+  core.check_options(opts, op, allowed or known)
   if opts.plan ~= nil and not plans[opts.plan] then
     core.expected(op, "plan", "'fifo', 'seed', 'odometer' or 'replay'", opts.plan)
   elseif opts.seed ~= nil and math.type(opts.seed) ~= "integer" then
