@@ -1,8 +1,8 @@
 -- weir.repl - read, run, print: Lua typed by hand, whose top level may wait.
 --
--- Each input is a detached task: what it spawns goes on behind the prompt, a failure of that is reported
--- where it happens, and an interrupt cancels the input that runs and what it started, not the session. An
--- input that is not complete yet is continued on the next line. Values are shown with what is in
+-- Each input is a detached task: what it spawned when it returns goes on behind the prompt, and a failure of that is
+-- reported where it happens. An error or an interrupt cancels the input that runs and what it started, not the
+-- session. An input that is not complete yet is continued on the next line. Values are shown with what is in
 -- them, down to a few levels.
 
 local core <const> = require "weir.core"
@@ -95,31 +95,54 @@ local function compile(text)
   return nil, nil
 end
 
-local function explain(err)
-  if type(err) == "string" or core.kind(err) == "error" then return debug.traceback(repl.show(err), 2) end
-  return err
+-- Without what is ours: what is below the input on the stack, where its task was spawned, who waits for it.
+local OURS <const> = "\n[^\n]*weir/repl%.lua:%d+[^\n]*"
+local function trim(text)
+  text = text:gsub(" %(spawned at [^)\n]*weir/repl%.lua:%d+%)", "")
+  text = text:gsub("in upvalue 'fn'" .. OURS, "in main chunk")
+  return (text:gsub(OURS, ""))
 end
 
--- The stack from the input down: what is below is ours.
-local function report(err)
-  local text = core.kind(err) == "cancelled" and ("interrupted (%s)"):format(tostring(err.reason)) or tostring(err)
-  text = text:gsub("\n%s+%[C%]: in function 'xpcall'.*$", "")
+local function report(input, err)
+  local text
+  if core.kind(err) == "cancelled" then
+    text = ("interrupted (%s)"):format(tostring(err.reason))
+  elseif core.kind(err) ~= "error" then
+    text = trim(tostring(err))
+  else
+    local first <const> = input.errors and input.errors[1] -- of a task that it started, if that is what failed
+    local stack <const> = input.traceback or first and first.traceback
+    text = repl.show(err) .. (stack and "\n" .. trim(stack) or "")
+  end
   io.stderr:write(text, "\n")
 end
 
--- Run `fn` and wait for it, not for what it started. `session.input` is its task meanwhile.
+-- Run `fn` and wait until it returns, not for what it started then, or until its task has failed, for which all that it
+-- started is cancelled. `session.input` is the task meanwhile.
 local function run(session, fn)
-  local results <const> = table.pack(core.await(function(resume)
-    session.input = core.detach(function() resume(xpcall(fn, explain)) end)
-    return { close = function() session.input:cancel("the session ends") end }
-  end))
+  local results, _, err
+  local waited <const>, why <const> = pcall(core.scope, function(waiting)
+    local function returned(...)
+      results = table.pack(...)
+      waiting:cancel "the input returned" -- from here on nobody claims what fails in its task
+    end
+    session.input = core.detach(function() returned(fn()) end)
+    _, err = session.input:pawait()
+  end)
+  local input <const> = session.input
+  if not results and not waited then
+    input:cancel(why.reason or why.kind)
+    if core.kind(why) ~= "deadlock" then error(why, 0) end -- the session ends
+    input:pawait()
+    err = why
+  end
   session.input = nil
   io.stdout:flush()
-  if not results[1] then
-    report(results[2])
-  elseif results.n > 1 then
+  if not results then
+    report(input, err)
+  elseif results.n > 0 then
     local shown <const> = {}
-    for i = 2, results.n do shown[i - 1] = repl.show(results[i]) end
+    for i = 1, results.n do shown[i] = repl.show(results[i]) end
     io.stdout:write(table.concat(shown, "\t"), "\n")
     io.stdout:flush()
   end

@@ -84,6 +84,22 @@ has err 'unexpected symbol'
 has err '{ code = 7 }'
 has err 'weir.sleep'
 
+# --- what an input waits for and what it started belong to it: one report, with the line that was typed, and the session
+# goes on; a deadlock too
+typed 0 -i <<'LUA'
+weir.spawn(error, "awaited"):await()
+weir.spawn(error, "not awaited") weir.sleep(60)
+do weir.spawn(function() local _ <close> = setmetatable({}, { __close = function() print "cleaned" end }) weir.sleep(60) end)
+  weir.sleep(0) error "stopped" end
+weir.await(function() end)
+print "goes on"
+LUA
+said 'cleaned
+goes on'
+[ "$(grep -c -e '^awaited$' -e '^not awaited$' -e '^stdin:2: stopped$' -e deadlock "$dir/err")" -eq 4 ] || fail 'not four reports'
+has err '^  task [0-9]* waits in weir.await at stdin:1$'
+! grep -q -e unhandled -e repl.lua -e interrupted "$dir/err" || fail 'the prompt itself is in a report'
+
 # --- after a script and its arguments; input that ends in the middle of a statement says so
 echo 'name = ...' >"$dir/named.lua"
 printf 'name\nif true then\n' | typed 0 -i "$dir/named.lua" arg
