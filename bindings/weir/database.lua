@@ -144,8 +144,8 @@ end
 local function kill(session, why)
   local root <const> = session.root
   root.ended = root.ended or why
-  root.lock:close(why)
   root.driver.kill(root.raw)
+  root.lock:close(why)
 end
 
 -- --- statements -------------------------------------------------------------------------------------
@@ -417,11 +417,14 @@ end
 -- --- transactions -----------------------------------------------------------------------------------
 local new_session
 
+-- Where there is no memory for it, the drain refuses who comes; a connection must not stay in a transaction for that.
+local function close_lock(tx, why) pcall(tx.lock.close, tx.lock, why) end
+
 local function end_transaction(tx)
   tx.ended = "the transaction has ended"
-  tx.lock:close(tx.ended)
   if tx.parent.child == tx then tx.parent.child = false end
   if tx.driver.ended then tx.driver.ended(tx.raw, tx) end
+  close_lock(tx, tx.ended)
 end
 
 local function rollback(tx)
@@ -432,7 +435,7 @@ end
 -- A block with a transaction in it is left: roll back, unless it was committed.
 local function close_transaction(tx)
   if tx.ended then return end
-  tx.lock:close("the transaction is rolled back")
+  close_lock(tx, "the transaction is rolled back")
   local ok <const>, err <const> = pcall(close_loops, tx)
   local done, why = ok, err
   if ok and tx.driver.is_open(tx.raw) then
