@@ -115,13 +115,21 @@ static void set_arg(lua_State *L, const host_options *o)
 
 /* --- the program ----------------------------------------------------------------------------- */
 
+/* -l NAME or G=NAME, in upvalue 1. */
 static int require_global(lua_State *L)
 {
-    const char *name = lua_tostring(L, lua_upvalueindex(1));
+    const char *global = lua_tostring(L, lua_upvalueindex(1)), *equals = strchr(global, '=');
     lua_getglobal(L, "require");
-    lua_pushstring(L, name);
+    if (equals != NULL) {
+        lua_pushlstring(L, global, (size_t)(equals - global));
+        lua_insert(L, -2);
+        lua_pushstring(L, equals + 1);
+        global = lua_tostring(L, -3);
+    } else {
+        lua_pushstring(L, global);
+    }
     lua_call(L, 1, 1);
-    lua_setglobal(L, name);
+    lua_setglobal(L, global);
     return 0;
 }
 
@@ -185,8 +193,8 @@ static int load_program(lua_State *L, const host_options *o)
         return EXIT_SCRIPT;
     }
     for (int i = 0; i < o->n_chunks; i++) {
-        const char *option = o->argv[o->chunks[i]], *text = o->argv[o->chunks[i] + 1];
-        if (option[1] == 'l') {
+        const char *text = o->chunks[i].text;
+        if (o->chunks[i].option == 'l') {
             lua_pushstring(L, text);
             lua_pushcclosure(L, require_global, 1);
         } else if (luaL_loadbufferx(L, text, strlen(text), "=(command line)", "t") != LUA_OK) {

@@ -12,6 +12,7 @@ static const char help[] =
     "\n"
     "  -e CODE         run CODE (may be repeated; before the script)\n"
     "  -l NAME         require NAME into a global (may be repeated)\n"
+    "  -l G=NAME       require NAME into the global G\n"
     "  -i              a prompt, after what else there is; also without a script, at a terminal\n"
     "  --timeout S     cancel everything after S seconds; exit code 124\n"
     "  --virtual-time  time stands still while anything can run, and jumps when nothing can\n"
@@ -129,12 +130,13 @@ int host_options_parse(host_options *o)
             o->is_virtual = 1;
         } else if (strcmp(word, "--stats") == 0) {
             o->stats = 1;
-        } else if (strcmp(word, "-e") == 0 || strcmp(word, "-l") == 0) {
-            if (i + 1 == o->argc) {
+        } else if (word[1] == 'e' || word[1] == 'l') {
+            if (word[2] == '\0' && ++i == o->argc) {
                 o->code = host_usage("an argument is missing after", word);
                 return 0;
             }
-            o->chunks[o->n_chunks++] = i++;
+            o->chunks[o->n_chunks++] =
+                (host_chunk){word[1], word[2] == '\0' ? o->argv[i] : word + 2};
         } else {
             int rc = parse_valued(o, &i);
             if (rc < 0)

@@ -41,11 +41,17 @@ run 0 -e 'print(1)' -e 'print(2)'
 [ "$(tr '\n' ' ' <"$dir/out")" = '1 2 ' ] || fail 'chunks run in order'
 run 0 -l weir -e 'print(weir.now() > 0)'
 has out '^true$'
+run 0 -lweir -l j=weir.json '-eprint(j.encode { weir.kind(1) })' -e 'n = 1' -en=n+1 -e'print(n)'
+[ "$(tr '\n' ' ' <"$dir/out")" = '["error"] 2 ' ] || fail 'what is attached to -e and -l is read'
+run 1 -lno.such
+has err "module 'no.such' not found"
 run 2 --nonsense
 has err 'unknown option: --nonsense'
 run 2 --timeout x -e 'print(1)'
 has err 'seconds > 0, got: x'
 run 2 -e
+run 2 -e 1 -l
+has err 'missing after: -l'
 run 2 no/such/script.lua
 has err 'no/such/script.lua'
 echo 'print(...) print(arg[0], #arg)' >"$dir/args.lua"

@@ -32,6 +32,9 @@ run 0 "$WEIR" new letters
 has out 'cd letters'
 run 2 "$WEIR" new letters
 has err 'there already'
+run 0 "$WEIR" new "a man's letters"
+next=$(sed -n 's/^Next: \(cd .*\) && weir main.lua .*/\1/p' out)
+(eval "$next" && test -f main.lua) || fail "this does not lead there: $next"
 run 0 "$WEIR" letters/main.lua one three
 has out '^three has 5 letters'
 "$WEIR" -l weir.json -e 'local f = io.open "letters/.luarc.json" local settings = require "weir.json".decode(f:read "a")

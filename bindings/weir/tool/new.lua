@@ -178,8 +178,9 @@ function new.main(words, self)
     out:write((text:gsub("LIBRARY", function() return library(self) end)))
     out:close()
   end
+  local word <const> = name:find "[^%w_./-]" and quote(name) or name
   print(("%s/: %s\nNext: cd %s && weir main.lua one two three && weir busted"):format(name,
-    table.concat(order, " "), name))
+    table.concat(order, " "), word))
   return 0
 end
 
