@@ -5,8 +5,9 @@
  * Here the program's own descriptor is a pipe on which a line arrives for the script; the script
  * waits for it in weir.await, with a time limit.
  *
- *   cc lua_poll.c $(pkg-config --cflags weir lua5.4) $(pkg-config --libs lua5.4) -o lua_poll &&
- * ./lua_poll
+ *   cc lua_poll.c $(pkg-config --cflags weir lua5.4) $(pkg-config --libs lua5.4) -o lua_poll
+ *
+ * Run it where Lua finds weir: as a rock, or by LUA_PATH and LUA_CPATH.
  */
 #include <lualib.h>
 #include <poll.h>

@@ -6,8 +6,7 @@
  * ask(text) waits for the answer; the other thread starts a task for each question and
  * posts back what it returned. Neither blocks the other, and ten questions are under way at once.
  *
- *   cc lua_threads.c $(pkg-config --cflags --libs weir-lua lua5.4) -pthread -o lua_threads &&
- * ./lua_threads
+ *   cc lua_threads.c $(pkg-config --cflags --libs weir-lua lua5.4) -pthread -o lua_threads
  */
 #include <lualib.h>
 #include <pthread.h>
