@@ -30,17 +30,23 @@ static void describe(lua_State *L, int index)
     }
 }
 
+/* A method that was called with a dot has something else for its object. */
+static int fail_self(lua_State *L, const char *op, const char *expected)
+{
+    describe(L, 1);
+    return lerror_raise(L, "misuse", op,
+                        "'self' must be %s, got %s; a method is called with a colon: "
+                        "object:method()",
+                        expected, lua_tostring(L, -1));
+}
+
 void *lcheck_object(lua_State *L, int index, ltype type, const char *op)
 {
     void *p = ltest_object(L, index, lbox_here(L), type);
-    if (p == NULL && index == 1) {
-        describe(L, 1);
-        lerror_raise(L, "misuse", op,
-                     "'self' must be %s, got %s; a method is called with a colon: object:method()",
-                     ltype_names[type], lua_tostring(L, -1));
-    } else if (p == NULL) {
+    if (p == NULL && index == 1)
+        fail_self(L, op, ltype_names[type]);
+    else if (p == NULL)
         lcheck_fail(L, op, "object", ltype_names[type], index);
-    }
     return p;
 }
 
@@ -205,12 +211,20 @@ static int core_check_seconds(lua_State *L)
     return 1;
 }
 
-/* core.check_self(v, type, op) -> v, an object of the C half: a method with a dot gets something
- * else */
+/* core.check_self(v, type, op) -> v, an object of the C half, or of the Lua half whose metatable is
+ * `type` */
 static int core_check_self(lua_State *L)
 {
-    const char *name = luaL_checkstring(L, 2);
     int type = 0;
+    if (lua_istable(L, 2)) {
+        if (!lua_getmetatable(L, 1) || !lua_rawequal(L, -1, 2)) {
+            lua_getfield(L, 2, "__name");
+            return fail_self(L, luaL_checkstring(L, 3), luaL_checkstring(L, -1));
+        }
+        lua_settop(L, 1);
+        return 1;
+    }
+    const char *name = luaL_checkstring(L, 2);
     while (type < LTYPE_COUNT && strcmp(ltype_names[type], name) != 0)
         type++;
     luaL_argcheck(L, type < LTYPE_COUNT, 2, "unknown type");

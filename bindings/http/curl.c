@@ -301,6 +301,8 @@ LUAMOD_API int luaopen_weir_http_curl(lua_State *L)
     luaL_setfuncs(L, functions, 1);
 
     luaL_newmetatable(L, WEIR_HTTP_CLIENT);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -3, "meta");
     luaL_setfuncs(L, meta, 0);
     luaL_newlib(L, methods);
     lua_pushvalue(L, -1);

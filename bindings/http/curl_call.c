@@ -53,7 +53,10 @@ static int is_token(const char *s, size_t size)
 static int misuse_option(lua_State *L, const weir_lua_api *api, const char *op, const char *name,
                          const char *expected)
 {
-    return api->raise(L, "misuse", op, "option %s must be %s, got %s", name, expected,
+    if (lua_type(L, -1) == LUA_TNUMBER)
+        return api->raise(L, "misuse", op, "'%s' must be %s, got number %s", name, expected,
+                          lua_tostring(L, -1));
+    return api->raise(L, "misuse", op, "'%s' must be %s, got %s", name, expected,
                       luaL_typename(L, -1));
 }
 
@@ -75,8 +78,8 @@ static uint64_t read_count(lua_State *L, const weir_lua_api *api, int index, con
     }
     if (type != LUA_TNIL && !ok)
         misuse_option(L, api, op, name,
-                      least > 0 ? "a positive integer or math.huge"
-                                : "an integer >= 0 or math.huge");
+                      least > 0 ? "a positive integer, or math.huge"
+                                : "an integer >= 0, or math.huge");
     lua_pop(L, 1);
     return value;
 }

@@ -320,7 +320,8 @@ static int open_socket(const address *to, socklen_t len, int backlog, uint16_t *
     return fd;
 }
 
-/* The bound on connections: `asked`, or three quarters of the descriptors. */
+/* The bound on connections: `asked`, or three quarters of the descriptors for 0. LUA_MAXINTEGER is
+ * none of ours: as many as there are descriptors. */
 static uint32_t check_max_conns(lua_State *L, lua_Integer asked)
 {
     struct rlimit limit;
@@ -332,6 +333,8 @@ static uint32_t check_max_conns(lua_State *L, lua_Integer asked)
         most = most / 4 * 3;
         return (uint32_t)(most < MAX_CONNECTIONS ? most : MAX_CONNECTIONS);
     }
+    if (asked == LUA_MAXINTEGER)
+        asked = most > SPARE_FDS ? most - SPARE_FDS : 1;
     if (asked > most - SPARE_FDS)
         api->raise(L, "misuse", HTTPD_SERVE,
                    "'max_connections' must be at most %I under this process's limit of %I "

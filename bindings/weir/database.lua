@@ -156,6 +156,31 @@ local function query_locked(session, want, timeout, sql, ...)
   return session.driver.query(session.raw, want, timeout, sql, ...)
 end
 
+-- What is left of `timeout` seconds since `start`.
+local function left(timeout, start)
+  return timeout and math.max(0, timeout - (core.now() - start))
+end
+
+-- The lock, waited for at most `timeout` seconds: what is over then, or closed, is the caller's operation.
+local function lock_within(session, op, timeout)
+  local lock <const> = session.lock
+  local ok <const>, got <const> = pcall(lock.acquire, lock, timeout and { timeout = timeout })
+  if ok then return got end
+  local kind <const> = core.kind(got)
+  if kind ~= "timeout" and kind ~= "closed" then error(got, 0) end
+  local text <const> = kind == "closed" and tostring(got.reason or "the connection is closed")
+    or ("timed out after %g s: another operation has the connection, %d waiting"):format(timeout, lock.waiting)
+  error(core.error(kind, session.driver.name .. ":" .. op, text, { name = session.root.name or nil, cause = got }), 0)
+end
+
+-- fn(session, ...) with the lock. Where it is free, which it nearly always is, without a permit of one's own.
+local function with_lock(session, op, fn, ...)
+  local lock <const> = session.lock
+  if lock.available > 0 then return lock:with(fn, session, ...) end
+  local permit <close> = lock_within(session, op) -- luacheck: ignore 211
+  return fn(session, ...)
+end
+
 local function query(session, want, sql, ...)
   local me <const> = running()
   session = innermost(session, me)
@@ -163,24 +188,7 @@ local function query(session, want, sql, ...)
   if in_loop(session, me, want) then
     return session.driver.query(session.raw, want, nil, sql, ...)
   end
-  return session.lock:with(query_locked, session, want, nil, sql, ...)
-end
-
--- What is left of `timeout` seconds since `start`.
-local function left(timeout, start)
-  return timeout and math.max(0, timeout - (core.now() - start))
-end
-
--- The lock, waited for at most `timeout` seconds: what then is over is the caller's operation.
-local function lock_within(session, op, timeout)
-  local lock <const> = session.lock
-  if not timeout then return lock:acquire() end
-  local ok <const>, got <const> = pcall(lock.acquire, lock, { timeout = timeout })
-  if ok then return got end
-  if core.kind(got) ~= "timeout" then error(got, 0) end
-  error(core.error("timeout", session.driver.name .. ":" .. op,
-    ("timed out after %g s: another operation has the connection, %d waiting"):format(timeout, lock.waiting),
-    { name = session.root.name or nil, cause = got }), 0)
+  return with_lock(session, want, query_locked, want, nil, sql, ...)
 end
 
 -- The lock as a permit, or nothing if the task has it by its loop.
@@ -266,7 +274,7 @@ function Session:exec(sql)
   local session <const> = innermost(self, me)
   check_enter(session, "exec")
   if in_loop(session, me, "exec") then return session.driver.exec(session.raw, nil, sql) end
-  return session.lock:with(exec_locked, session, nil, sql)
+  return with_lock(session, "exec", exec_locked, nil, sql)
 end
 
 -- --- loops over rows --------------------------------------------------------------------------------
@@ -481,7 +489,7 @@ local function transaction(self, options, fn, ...)
     core.misuse(op, "a transaction inside another one (a savepoint) takes no options")
   end
   if in_loop(session, me, "transaction") then return run_transaction(session, options, fn, ...) end
-  return session.lock:with(run_transaction, session, options, fn, ...)
+  return with_lock(session, "transaction", run_transaction, options, fn, ...)
 end
 
 --- transaction([options,] fn, ...) -> what fn(db, ...) returns, after COMMIT. An error or a cancel rolls back and

@@ -37,12 +37,6 @@ local EARNED <const> = 2 -- and so many more for each object made
 
 local making <const> = {} -- in the place of an object whose factory runs
 
-local function check_self(self, op)
-  if getmetatable(self) ~= meta then
-    core.misuse(op, "'self' must be weir.keyed, got %s; a method is called with a colon: object:method()", type(self))
-  end
-end
-
 -- --- what may be kept ------------------------------------------------------------------------
 
 local semaphore <const>, limit <const> = core.methods.semaphore, core.methods.limit
@@ -275,7 +269,7 @@ end
 ---@param fn async fun(...): ...
 ---@return any ...
 function methods:with(key, fn, ...)
-  check_self(self, "keyed:with")
+  core.check_self(self, meta, "keyed:with")
   core.check_function(fn, "keyed:with", "fn")
   local entry <const> = look_up(self, key)
   local through <const> = entry.through or check_through(entry, "keyed:with")
@@ -328,7 +322,7 @@ local take_options <const> = { timeout = true }
 ---@param options? { timeout?: number }
 ---@return true
 function methods:take(key, n, options)
-  check_self(self, "keyed:take")
+  core.check_self(self, meta, "keyed:take")
   local op <const> = "keyed:take"
   if type(n) == "table" and options == nil then
     n, options = 1, n
@@ -357,7 +351,7 @@ end
 ---@param key any
 ---@return any object
 function methods:peek(key)
-  check_self(self, "keyed:peek")
+  core.check_self(self, meta, "keyed:peek")
   local entry = self._entries[key]
   return entry ~= nil and entry ~= making and entry.object or nil
 end
@@ -367,7 +361,7 @@ end
 ---@return boolean forgotten
 ---@return string? reason "busy" if it is in use, "unknown" if it is not there
 function methods:forget(key)
-  check_self(self, "keyed:forget")
+  core.check_self(self, meta, "keyed:forget")
   local entry = self._entries[key]
   if entry == making then
     return false, "busy"
@@ -394,7 +388,7 @@ end
 --- the call and skips what is forgotten meanwhile; anything may be called in the loop.
 ---@return fun(): any, any
 function methods:pairs()
-  check_self(self, "keyed:pairs")
+  core.check_self(self, meta, "keyed:pairs")
   sweep_all(self)
   local list, n, i = {}, 0, 0
   local entry = self._newer_end.newer
@@ -429,7 +423,7 @@ end
 --- A snapshot.
 ---@return weir.KeyedStats
 function methods:stats()
-  check_self(self, "keyed:stats")
+  core.check_self(self, meta, "keyed:stats")
   sweep_all(self)
   local in_use = 0
   for key, entry in next, self._entries do

@@ -5,7 +5,8 @@
  * bucket spilled at the turn of an era, being full, would be minted. `later` is what the bucket
  * would be had it been full in the marked era (that of the oldest grant that can come back) and
  * charged with what came after; the larger of both is what it would be without a grant of that
- * era. For grants between the marked era and the last it is too much, never too little.
+ * era. For grants between the marked era and the last it is too much, by at most their own
+ * cost, which is in `later`; never too little.
  */
 #include "limits.h"
 

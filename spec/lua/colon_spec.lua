@@ -1,6 +1,9 @@
 -- colon_spec.lua - every method of every type, called with a dot in place of the colon: misuse that says so.
 
 local helper = require "support.helper"
+local http = require "weir.http"
+local postgres = require "weir.postgres"
+local postgres_server = require "support.postgres"
 local sqlite = require "weir.sqlite"
 local weir = require "weir"
 
@@ -74,6 +77,50 @@ describe("a method with a dot", function()
   end)
 end)
 
+describe("a method of PostgreSQL with a dot", function()
+  if not postgres_server.found then return pending("needs PostgreSQL") end
+
+  it("is misuse", function()
+    local place <const> = postgres_server.start()
+    local _ <close> = helper.closing(function() place:stop() end)
+    weir.run(function()
+      local db <close> = postgres.connect(place:url())
+      for _, name in ipairs { "query", "rows", "copy_in", "copy_out", "pipeline", "listen", "unlisten", "notify",
+                              "notification", "parameter", "close" } do
+        check("connection", name, db[name])
+      end
+      db:exec("create temporary table t (n integer)")
+      do
+        local copy <close> = db:copy_in("copy t from stdin")
+        for _, name in ipairs { "write", "row", "finish", "abort", "close" } do check("copy", name, copy[name]) end
+      end
+      local _, copy <const> = db:copy_out("copy t to stdout")
+      check("copy", "close", copy.close)
+      copy:close()
+      db:pipeline(function(pipeline)
+        for _, name in ipairs { "query", "sync", "close" } do check("pipeline", name, pipeline[name]) end
+      end)
+    end)
+  end)
+end)
+
+describe("a method of HTTP with a dot", function()
+  it("is misuse", function()
+    weir.run(function()
+      local server <close> = http.serve({}, function() return { status = 200, body = "[1]" } end)
+      local client <close> = http.client()
+      local response <const> = client:get { url = ("http://127.0.0.1:%d/"):format(server.port), stream = true }
+      for _, name in ipairs { "get", "head", "post", "put", "patch", "delete", "request", "close", "is_open",
+                              "stats" } do
+        check("client", name, client[name])
+      end
+      for _, name in ipairs { "read", "chunks", "close", "json" } do check("response", name, response[name]) end
+      for _, name in ipairs { "close", "drain", "stats" } do check("server", name, server[name]) end
+      assert.equal(1, response:json()[1])
+    end)
+  end)
+end)
+
 describe("a timeout that a connection is too busy for", function()
   it("names the connection's operation", function()
     weir.run(function()
@@ -87,6 +134,31 @@ describe("a timeout that a connection is too busy for", function()
       end
       busy:cancel()
       pcall(busy.await, busy)
+    end)
+  end)
+end)
+
+describe("the close of a connection", function()
+  it("is told to who is in line as the end of his operation", function()
+    weir.run(function()
+      local db <const> = sqlite.open(":memory:")
+      local busy <const> = weir.spawn(pcall, db.transaction, db, function() weir.await(nothing) end)
+      weir.checkpoint()
+      local in_line <const> = {}
+      for _, name in ipairs { "query", "row", "value", "exec", "transaction", "rows" } do
+        in_line[name] = weir.spawn(pcall, db[name], db, name == "transaction" and nothing or "SELECT 1")
+      end
+      weir.checkpoint()
+      weir.spawn(db.close, db)
+      for name, task in pairs(in_line) do
+        local ok <const>, err <const> = task:await()
+        assert.is_false(ok)
+        assert.equal("closed", weir.kind(err))
+        assert.equal("sqlite:" .. name, err.op)
+        assert.equal("semaphore:acquire", err.cause.op)
+      end
+      busy:cancel()
+      busy:pawait()
     end)
   end)
 end)

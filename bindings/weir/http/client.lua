@@ -376,8 +376,18 @@ local Client <const> = curl.methods
 
 for _, method in ipairs { "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE" } do
   --- client:get(url | options), client:get(url, options) and so on for each method.
+  local op <const> = "client:" .. method:lower()
   Client[method:lower()] = function(self, url, opts)
+    core.check_self(self, curl.meta, op)
     return send(self, method, url, opts)
+  end
+end
+
+for _, name in ipairs { "close", "is_open", "stats" } do
+  local method <const>, op <const> = Client[name], "client:" .. name
+  Client[name] = function(self)
+    core.check_self(self, curl.meta, op)
+    return method(self)
   end
 end
 
@@ -387,6 +397,7 @@ end
 ---@param opts? weir.http.Options
 ---@return weir.http.Response
 function Client:request(url, opts)
+  core.check_self(self, curl.meta, "client:request")
   if opts == nil and type(url) == "table" then
     opts = url
     url = opts.url
@@ -414,6 +425,7 @@ end
 local Response <const> = {}
 
 local function stream_of(response, op)
+  core.check_self(response, curl.response, op)
   local x = rawget(response, "exchange")
   if not x then
     core.misuse(op, "the response was not asked for with stream = true")
@@ -437,6 +449,7 @@ end
 
 --- Give the connection up, if the body was not read to its end. Harmless otherwise.
 function Response:close()
+  core.check_self(self, curl.response, "response:close")
   local x <const> = rawget(self, "exchange")
   if x then x:close() end
 end
@@ -445,6 +458,7 @@ end
 ---@async
 ---@return any
 function Response:json()
+  core.check_self(self, curl.response, "response:json")
   local body = rawget(self, "body")
   if not body then
     local pieces = {}

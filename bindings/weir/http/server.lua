@@ -173,6 +173,7 @@ end
 ---@async
 ---@param reason? any what the handlers' `cancelled` says
 function methods:close(reason)
+  core.check_self(self, server_meta, "server:close")
   self._owner:cancel(reason or "the server was closed")
   self._owner:pawait()
 end
@@ -180,6 +181,7 @@ end
 --- Refuse new connections, let requests finish, close idle connections; returns when all are gone.
 ---@async
 function methods:drain()
+  core.check_self(self, server_meta, "server:drain")
   self._handle:drain()
   self._owner:pawait()
 end
@@ -187,6 +189,7 @@ end
 --- A snapshot.
 ---@return weir.http.ServerStats
 function methods:stats()
+  core.check_self(self, server_meta, "server:stats")
   return self._handle:stats()
 end
 
@@ -205,6 +208,12 @@ local function check_port(port)
     core.misuse(SERVE, "'port' must be an integer from 0 to 65535, got %s", tostring(port))
   end
   return port
+end
+
+-- A bound; math.huge for none is as much as there can be.
+local function check_bound(value, name, default)
+  local n <const> = core.check_count(value, SERVE, name, default, true)
+  return n == math.huge and math.maxinteger or n
 end
 
 local function check_text(value, name)
@@ -236,16 +245,16 @@ local function serve(options, handler)
       box:respond(500, { ["content-type"] = "text/plain" }, "Internal Server Error")
     end
   end
-  local max_body <const> = core.check_count(options.max_body, SERVE, "max_body", 8 * 1024 * 1024)
+  local max_body <const> = check_bound(options.max_body, "max_body", 8 * 1024 * 1024)
   handle = microhttpd.listen(
     serve_with(handler, report), hosts[host] or host, check_port(options.port),
     core.check_count(options.backlog, SERVE, "backlog", 1024),
-    options.max_connections == nil and 0 or core.check_count(options.max_connections, SERVE, "max_connections"),
+    check_bound(options.max_connections, "max_connections", 0),
     core.check_count(options.max_header, SERVE, "max_header", 8 * 1024),
     max_body,
     core.check_seconds(options.idle_timeout, SERVE, "idle_timeout", 60),
     core.check_seconds(options.body_timeout, SERVE, "body_timeout", 30),
-    core.check_count(options.max_buffered, SERVE, "max_buffered", math.max(256 * 1024 * 1024, max_body))
+    check_bound(options.max_buffered, "max_buffered", math.max(256 * 1024 * 1024, max_body))
   )
   local owner <const> = core.spawn(own, handle)
   -- A task that is cancelled before it started never runs: see it start, or close the sockets.

@@ -41,7 +41,16 @@ local function give_up(object)
   vacate(object)
 end
 
-local function check_open(object, what)
+-- The object's `close`: give_up, with a look at what it is called with.
+local function closes(meta, op)
+  return function(object)
+    core.check_self(object, meta, op)
+    give_up(object)
+  end
+end
+
+local function check_open(object, meta, op, what)
+  core.check_self(object, meta, op)
   if not object.loop then
     error(core.error("closed", "postgres:" .. object.op, what .. " has ended"), 0)
   end
@@ -65,19 +74,20 @@ end
 ---@class weir.postgres.CopyIn
 ---@field close fun(self: weir.postgres.CopyIn) undo it without waiting, unless it has ended
 local CopyIn <const> = { op = "copy_in" }
+local copy_in_meta <const> = { __index = CopyIn, __close = give_up, __name = "weir.postgres.copy_in" }
 
 --- Data as the COPY's format has it, cut anywhere. Waits while the server is slower.
 ---@async
 ---@param chunk string
 function CopyIn:write(chunk)
-  check_open(self, "the copy")
+  check_open(self, copy_in_meta, "copy:write", "the copy")
   libpq.copy_write(self.raw, chunk)
 end
 
 --- A row, in the text format, which is COPY's own.
 ---@async
 function CopyIn:row(...)
-  check_open(self, "the copy")
+  check_open(self, copy_in_meta, "copy:row", "the copy")
   libpq.copy_write(self.raw, values.copy_line({ ... }, select("#", ...)))
 end
 
@@ -85,7 +95,7 @@ end
 ---@async
 ---@return integer
 function CopyIn:finish()
-  check_open(self, "the copy")
+  check_open(self, copy_in_meta, "copy:finish", "the copy")
   local guard <close> = self -- luacheck: ignore 211
   return libpq.copy_end(self.raw)
 end
@@ -94,16 +104,14 @@ end
 ---@async
 ---@param why? string
 function CopyIn:abort(why)
-  check_open(self, "the copy")
+  check_open(self, copy_in_meta, "copy:abort", "the copy")
   local guard <close> = self -- luacheck: ignore 211
   local ok <const>, err <const> = pcall(libpq.copy_end, self.raw, why or "aborted")
   if not ok and (core.kind(err) ~= "query" or err.sqlstate ~= "57014") then error(err, 0) end
 end
 
 --- The same without waiting, unless it has ended.
-CopyIn.close = give_up
-
-local copy_in_meta <const> = { __index = CopyIn, __close = give_up, __name = "weir.postgres.copy_in" }
+CopyIn.close = closes(copy_in_meta, "copy:close")
 
 -- Closes a copy until it is handed over.
 local guard_meta <const> = { __close = function(guard)
@@ -159,7 +167,7 @@ local function next_chunk(copy)
   return chunk
 end
 
-CopyOut.close = give_up
+CopyOut.close = closes(copy_out_meta, "copy:close")
 
 --- for line in db:copy_out(sql) do: COPY ... TO STDOUT, as fast as the loop goes. Waits.
 ---@async
@@ -178,12 +186,13 @@ end
 ---@class weir.postgres.Pipeline
 ---@field close fun(self: weir.postgres.Pipeline) give up the rest, without waiting
 local Pipeline <const> = { op = "pipeline" }
+local pipeline_meta <const> = { __index = Pipeline, __close = give_up, __name = "weir.postgres.pipeline" }
 
 --- Send a statement, a text or a prepared one, and go on. Returns its number in the list of outcomes.
 ---@async
 ---@return integer
 function Pipeline:query(sql, ...)
-  check_open(self, "the pipeline")
+  check_open(self, pipeline_meta, "pipeline:query", "the pipeline")
   if type(sql) == "table" and sql.session then
     if sql.session.raw ~= self.raw then
       core.misuse("postgres:pipeline", "the statement must be of this connection")
@@ -195,13 +204,11 @@ end
 
 --- A point up to which all that went before is committed, and from which it goes on after an error.
 function Pipeline:sync()
-  check_open(self, "the pipeline")
+  check_open(self, pipeline_meta, "pipeline:sync", "the pipeline")
   libpq.pipeline_sync(self.raw)
 end
 
-Pipeline.close = give_up
-
-local pipeline_meta <const> = { __index = Pipeline, __close = give_up, __name = "weir.postgres.pipeline" }
+Pipeline.close = closes(pipeline_meta, "pipeline:close")
 
 --- pipeline([{timeout=},] fn, ...): statements that fn(p, ...) sends with p:query, without waiting for one before the
 --- next. Returns their outcomes in order, results or errors, with `n`. Between two syncs they are one transaction:
