@@ -36,7 +36,6 @@ local TECHNIQUES <const> = {
       .. " odometer, so that a small program runs under every order there is; where there are too many, under the"
       .. " first ones and as many by chance.",
     finds = "A wake-up that is lost, or comes twice, in one order of a million.",
-    again = "ctest --test-dir build -R 'c.(schedules|batch_schedules|cache_schedules|flight)$'",
     { "schedules", "schedules run", "c/schedules c/batch_schedules c/cache_schedules c/flight weir/*" },
     { "exhausted", "programs all of whose schedules were run",
       "c/schedules c/batch_schedules c/cache_schedules c/flight weir/*" } },
@@ -45,7 +44,6 @@ local TECHNIQUES <const> = {
       .. " compared after every step: order, counts, times, statistics. A sequence that differs is shortened before it"
       .. " is shown.",
     finds = "Anything at all that the one who wrote the code did not think of, and the one who wrote the model did.",
-    again = "WEIR_SEED=n ctest --test-dir build -R model",
     { "sequences", "sequences", "c/batch_model c/cache_model c/pool_model c/rate_model c/semaphore_model"
       .. " c/semaphore_order c/wheel c/heap c/scope c/bucket c/histogram c/graph c/rate c/foresee c/window"
       .. " c/cache_index weir/cache_model weir/keyed_model" },
@@ -55,7 +53,7 @@ local TECHNIQUES <const> = {
     what = "Tasks that hold, wait, fail, cancel each other, nest scopes and set deadlines by chance, in an order by"
       .. " chance. No model says what comes of it; the laws do: bounds hold, nobody hangs, all comes back.",
     finds = "What only happens when three features meet.",
-    again = "WEIR_SEED=n WEIR_SOAK=10000 build/weir spec/support/run_busted.lua spec/lua/soak_spec.lua",
+    more = "WEIR_SOAK=10000 build/weir spec/support/run_busted.lua spec/lua/soak_spec.lua",
     { "programs", "programs", "c/schedules c/oom c/graph_model weir/soak weir/pool_random weir/batch_model"
       .. " weir/cache_model weir/deadlock_random" },
     { "deadlocks", "of them with a deadlock, each found, and in no other",
@@ -65,14 +63,12 @@ local TECHNIQUES <const> = {
     what = "A program runs once to count its waits, then once for each of them, with a cancel there: of the task that"
       .. " waits, of another one, of the scope, of everything; then with a second cancel, which hits the cleanup.",
     finds = "A permit, lock, connection, timer or byte that a cancel leaves behind.",
-    again = "ctest --test-dir build -R 'c.cancel_points$'",
     { "cancel_points", "cancels put in", "c/cancel_points c/batch_schedules c/cache_schedules weir/*" },
     { "awaits", "waits seen in those runs", "c/cancel_points weir/*" } },
   { title = "Every allocation fails",
     what = "A program runs once for each allocation it makes, with that one refused: alone, with its retry, with all"
       .. " after it. It may report it. With its memory back the same objects must work, and not a byte may be left.",
     finds = "The path that nobody ever takes, until a machine is full.",
-    again = "ctest --test-dir build -R 'c.oom$|host.lua_memory|host.postgres_memory'",
     { "failed_allocations", "allocations of the core refused", "c/oom c/batch_schedules c/cache_schedules weir/*" },
     { "refused_allocations", "allocations of Lua refused", "host/lua_memory_test host/postgres_memory_test" } },
   { title = "Fuzzers", builds = "clang",
@@ -80,7 +76,7 @@ local TECHNIQUES <const> = {
       .. " that they reach code not yet reached. Here from nothing for a few seconds each; `make fuzz` goes on for as"
       .. " long as you like.",
     finds = "Sequences that chance does not draw.",
-    again = "WEIR_SEED=n FUZZ=\"pool cache\" FUZZ_SECONDS=60 make fuzz",
+    more = "make fuzz FUZZ=\"pool cache\" FUZZ_SECONDS=60",
     { "inputs", "inputs run", "fuzz/batch fuzz/cache fuzz/options fuzz/pool fuzz/rate fuzz/semaphore" },
     { "places", "places in the code reached",
       "fuzz/batch fuzz/cache fuzz/options fuzz/pool fuzz/rate fuzz/semaphore", each = true } },
@@ -90,7 +86,6 @@ local TECHNIQUES <const> = {
       .. " answering. Every call has to end by its deadline, and what was answered has to be there, once. A pool whose"
       .. " server is gone refuses at once, so those who ask again and again make most of the failed calls.",
     finds = "A call that hangs, a lease that is lost, a pool that does not recover, a COMMIT that was none.",
-    again = "ctest --test-dir build -R postgres_chaos -V",
     { "chaos_asked", "calls", "weir/postgres_chaos" },
     { "chaos_answered", "answered", "weir/postgres_chaos" },
     { "chaos_failed", "failed, and told so in time", "weir/postgres_chaos" },
@@ -101,7 +96,6 @@ local TECHNIQUES <const> = {
       .. " middle of a record. Gone on with, it has to deliver all of them, and twice only what was on its way at a"
       .. " kill.",
     finds = "A delivery that is lost, or comes twice without need.",
-    again = "ctest --test-dir build -R host.webhooks -V",
     { "kills", "kills", "host/webhooks_test" },
     { "deliveries", "deliveries asked for", "host/webhooks_test" },
     { "delivered", "deliveries made, by the journal", "host/webhooks_test" },
@@ -123,8 +117,8 @@ local MINOR <const> = {
   { "threads", "threads that ran them" },
   { "loads", "random loads for the queueing maths" },
   { "stable", "of them below capacity" },
-  { "comparisons_per_removal", "comparisons of a heap for one removal" },
-  { "pairs_per_key", "pairs of equal hashes for each key" },
+  { "comparisons_per_removal", "comparisons of a heap for a removal, once of rising and once of falling keys" },
+  { "pairs_per_key", "pairs in a bucket, of 6 sets of 2,048 regular keys; of random ones about 6,144" },
 }
 
 -- --- the log --------------------------------------------------------------------------------------
@@ -375,7 +369,7 @@ local function emit_groups(list)
   emit(table.concat(head) .. " |")
   emit(table.concat(line) .. "---|")
   for _, group in ipairs(GROUPS) do
-    local cells = {}
+    local cells, any = {}, false
     for i, build in ipairs(BUILDS) do
       local n, cases = 0, 0
       for _, test in ipairs(list) do
@@ -384,7 +378,9 @@ local function emit_groups(list)
         end
       end
       cells[i] = n == 0 and "" or cases == 0 and ("%d"):format(n) or ("%d (%s)"):format(n, thousands(cases))
+      any = any or n > 0
     end
+    if not any then cells[1] = "not run" end
     emit("| %s | %s | %s |", group[1], table.concat(cells, " | "), group[2])
   end
   emit ""
@@ -400,10 +396,29 @@ local function cell(figure, build, sums, by)
   return table.concat(words, ", ")
 end
 
+-- The tests that print the figures of a technique, as ctest is asked for them.
+local function tests_of(technique)
+  local groups, units = {}, {}
+  for _, figure in ipairs(technique) do
+    for group, unit in figure[3]:gmatch("(%w+)/(%S+)") do
+      if not units[group] then groups[#groups + 1], units[group] = group, {} end
+      local of <const> = units[group]
+      if unit == "*" then of.all = true end
+      if not of[unit] then of[#of + 1], of[unit] = unit, true end
+    end
+  end
+  for i, group in ipairs(groups) do
+    local of <const> = units[group]
+    groups[i] = of.all and group .. "[.]" or ("%s[.](%s)$"):format(group, table.concat(of, "|"))
+  end
+  return ("[.](%s)"):format(table.concat(groups, "|"))
+end
+
 local function emit_techniques(sums, by)
   emit "\n## What was tried\n"
   emit "Counted by the tests themselves, as they ran. `asan` and `stress` are slower and do less of what is drawn by"
-  emit "chance."
+  emit "chance. The command below a table runs the tests that counted it once more, in `build`; with the seed above as"
+  emit "`WEIR_SEED` they draw the same. Each prints its share; in `build-asan` and `build-stress` likewise."
   for _, technique in ipairs(TECHNIQUES) do
     emit("\n### %s\n", technique.title)
     emit("%s", technique.what)
@@ -417,7 +432,9 @@ local function emit_techniques(sums, by)
       for i, build in ipairs(builds) do cells[i] = cell(figure, build, sums, by) end
       emit("| %s | %s |", figure[2], table.concat(cells, " | "))
     end
-    emit("\nAgain: `%s`", technique.again)
+    emit("\nAgain: `ctest --test-dir %s -V -R '%s' | grep figures:`",
+      technique.builds == "clang" and "build-fuzz" or "build", tests_of(technique))
+    if technique.more then emit("\nMore: `%s`", technique.more) end
   end
 end
 
@@ -435,10 +452,10 @@ local function emit_regress(list)
   emit "\nAgain: `ctest --test-dir build -R '[.][0-9]{3}_'`"
 end
 
-local function emit_minor(sums)
+local function emit_minor(sums, by)
   emit "\n### Smaller counts\n"
-  emit "| | release | asan | stress |"
-  emit "|---|--:|--:|--:|"
+  emit "| | release | asan | stress | counted by |"
+  emit "|---|--:|--:|--:|---|"
   for _, figure in ipairs(MINOR) do
     local cells = {}
     for i, build in ipairs { "release", "asan", "stress" } do
@@ -446,7 +463,9 @@ local function emit_minor(sums)
       if not n then complain("nothing in %s counts '%s'", build, figure[1]) end
       cells[i] = n and thousands(n) or "missing"
     end
-    emit("| %s | %s |", figure[2], table.concat(cells, " | "))
+    local units = {}
+    for i, one in ipairs(by.release[figure[1]] or {}) do units[i] = ("`%s.%s`"):format(one.group, one.unit) end
+    emit("| %s | %s | %s |", figure[2], table.concat(cells, " | "), table.concat(units, ", "))
   end
 end
 
@@ -491,7 +510,7 @@ local function write_page(folder, page)
   emit_groups(list)
   emit_techniques(sums, by)
   emit_regress(list)
-  emit_minor(sums)
+  emit_minor(sums, by)
   emit_code()
   save(page, table.concat(out, "\n") .. "\n")
 end

@@ -103,6 +103,9 @@ do -- as it should be
   has(page, "| programs all of whose schedules were run | 10 | 10 | 10 |") -- five tests, two each
   has(page, "| places in the code reached | batch 2, cache 2, options 2, pool 2, rate 2, semaphore 2 |")
   has(page, "(`spec/regress/`): 1.")
+  has(page, "Again: `ctest --test-dir build -V -R '[.](host[.](webhooks_test)$)' | grep figures:`")
+  has(page, "Again: `ctest --test-dir build -V -R '[.](c[.](cancel_points|batch_schedules|cache_schedules)$|weir[.])'")
+  has(page, "| threads that ran them | 2 | 2 | 2 | `c.some` |")
   assert(os.execute(("lua5.4 tools/proof.lua --check '%s/page.md'"):format(folder)))
 end
 
@@ -129,7 +132,8 @@ wrong(function(tests) table.insert(tests["release.c.oom"].words, "miracles=3") e
 wrong(function(tests) tests["clang.fuzz.pool"].said = "figures: inputs=7 places=" end, "printed 'places=' where")
 wrong(function(tests) tests["release.c.list"].said = "" end, "release.c.list does not say how many tests it has")
 wrong(function(tests) tests["static.host.host_test"] = nil end, "no test of the build 'static' was run")
-wrong(function(tests) tests["release.rock.rock_test"] = nil end, "no test of kind 'rock' was run")
+wrong(function(tests) tests["release.rock.rock_test"] = nil end, "no test of kind 'rock' was run",
+  "| rock | not run | ")
 wrong(function(tests) tests["release.magic.x"] = tests["release.style.files"] end, "'magic' is no kind that the page")
 wrong(function() end, "the log is not of a run that ended", nil, { cut = true })
 
