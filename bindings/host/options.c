@@ -29,8 +29,8 @@ static const char help[] =
     "weir new NAME makes a small project to begin with.\n"
     "weir build SCRIPT [-o FILE] makes one executable of a script and its Lua modules.\n"
     "\n"
-    "The first SIGINT or SIGTERM cancels all tasks and leaves them 5 seconds to clean up;\n"
-    "the second ends the program at once.\n"
+    "The first SIGINT, SIGTERM or SIGHUP cancels all tasks and leaves them 5 seconds to\n"
+    "clean up; the second ends the program at once.\n"
     "Exit codes: 0 ok, 1 script error, 2 usage or unreadable script, 3 deadlock,\n"
     "124 timeout, 128+n signal n.\n";
 

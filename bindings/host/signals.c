@@ -17,7 +17,10 @@
 /* Interrupts in a row that a script which never waits survives at the prompt. */
 enum { UNSEEN = 3 };
 
-static const int watched[] = {SIGINT, SIGTERM, SIGALRM};
+static const struct {
+    int signum;
+    const char *reason;
+} watched[] = {{SIGINT, "SIGINT"}, {SIGTERM, "SIGTERM"}, {SIGHUP, "SIGHUP"}, {SIGALRM, "timeout"}};
 enum { N_WATCHED = sizeof watched / sizeof *watched };
 
 /* A process has one set of signal dispositions: this is the one state that cannot be elsewhere. */
@@ -45,7 +48,7 @@ static void nothing(int signum)
 static void pass_on(int signum)
 {
     for (int i = 0; i < N_WATCHED; i++)
-        if (watched[i] == signum && below[i].sa_handler != SIG_DFL &&
+        if (watched[i].signum == signum && below[i].sa_handler != SIG_DFL &&
             below[i].sa_handler != SIG_IGN)
             below[i].sa_handler(signum);
 }
@@ -77,17 +80,21 @@ static void handle(int signum)
 static void deliver(weir_signal *s, int signum, void *data)
 {
     weir_runtime *rt = data;
-    (void)s;
     unseen = 0;
     if (signum == SIGINT && interrupt != NULL && cause == 0) {
         interrupt(interrupt_data);
         return;
     }
-    weir_scope_cancel(rt, weir_root(rt),
-                      (weir_reason){signum == SIGINT    ? "SIGINT"
-                                    : signum == SIGTERM ? "SIGTERM"
-                                                        : "timeout",
-                                    0});
+    for (int i = 0; i < N_WATCHED; i++)
+        if (signals[i] == s)
+            weir_scope_cancel(rt, weir_root(rt), (weir_reason){watched[i].reason, 0});
+}
+
+/* Who starts a program so that it outlives the terminal (nohup) has SIGHUP ignored: it stays so. */
+int host_signals_is_watched(int signum)
+{
+    struct sigaction sa;
+    return signum != SIGHUP || sigaction(SIGHUP, NULL, &sa) != 0 || sa.sa_handler != SIG_IGN;
 }
 
 int host_signals_start(weir_runtime *rt, double timeout)
@@ -95,14 +102,16 @@ int host_signals_start(weir_runtime *rt, double timeout)
     signal(SIGPIPE, nothing); /* not SIG_IGN, which the processes we start would inherit */
     for (int i = 0; i < N_WATCHED; i++) {
         struct sigaction sa;
-        int rc = weir_signal_new(rt, watched[i], deliver, rt, &signals[i]);
+        if (!host_signals_is_watched(watched[i].signum))
+            continue;
+        int rc = weir_signal_new(rt, watched[i].signum, deliver, rt, &signals[i]);
         if (rc != 0)
             return rc;
         memset(&sa, 0, sizeof sa);
         sa.sa_handler = handle;
         sa.sa_flags = SA_RESTART;
         sigfillset(&sa.sa_mask);
-        sigaction(watched[i], &sa, &below[i]);
+        sigaction(watched[i].signum, &sa, &below[i]);
     }
     if (timeout > 0)
         alarm_after(timeout);
@@ -116,7 +125,7 @@ void host_signals_stop(void)
     for (int i = 0; i < N_WATCHED; i++) {
         if (signals[i] == NULL)
             continue;
-        sigaction(watched[i], &below[i], NULL);
+        sigaction(watched[i].signum, &below[i], NULL);
         weir_signal_free(signals[i]);
         signals[i] = NULL;
     }

@@ -6,10 +6,14 @@
 /* Seconds that cleanup has after the first signal. */
 #define HOST_GRACE 5
 
-/* Watch SIGINT and SIGTERM: the first cancels the root scope with the signal's name, the second,
- * or the end of the grace, ends the process from the handler. SIGPIPE is ignored. `timeout` > 0
- * seconds: the same cancel with the reason "timeout". 0 or a negative code. */
+/* Watch SIGINT, SIGTERM and SIGHUP: the first cancels the root scope with the signal's name, the
+ * second, or the end of the grace, ends the process from the handler. SIGPIPE is ignored. `timeout`
+ * > 0 seconds: the same cancel with the reason "timeout". 0 or a negative code. */
 int host_signals_start(weir_runtime *rt, double timeout);
+
+/* Is that one of those which ask to stop? SIGHUP is none if the program was started with it
+ * ignored. */
+int host_signals_is_watched(int signum);
 
 /* Stop watching; the runtime can be freed. */
 void host_signals_stop(void);
