@@ -250,6 +250,7 @@ static const weir_lua_api api = {
     .loop_timeout = weir_loop_timeout,
     .loop_step = weir_loop_step,
     .loop_once = weir_loop_once,
+    .poll_keep_alive = weir_poll_keep_alive,
 };
 
 void lapi_open(lua_State *L)

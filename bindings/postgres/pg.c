@@ -90,7 +90,6 @@ weir_pg *weir__pg_new(lua_State *L)
     weir_list_init(&c->notes);
     weir_list_init(&c->notices);
     weir__pg_cancel_init(c);
-    weir__pg_init_loop(c);
     c->generation = 1;
     c->state = PG_DIALLING;
     luaL_setmetatable(L, WEIR_PG_CONNECTION);

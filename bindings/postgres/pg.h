@@ -112,8 +112,6 @@ struct weir_pg {
     weir_list notices;      /* for the handler, when it is safe to call it */
     weir_pg_dial *dial;     /* while DIALLING */
     weir_pg_cancel *cancel; /* the cancel request under way, or NULL */
-    weir_timer linger;      /* an idle socket is watched a little longer */
-    uint64_t used_at;       /* when a command ended */
     weir_timer grace;       /* RECOVERING ends by then */
     weir_timer again;       /* when the next cancel request is due */
     uint64_t pause;         /* ns before that */
@@ -136,6 +134,7 @@ struct weir_pg {
     int syncs;          /* of a pipeline, not answered yet */
     uint8_t state, mode, wants, op;
     uint8_t is_flushing;            /* libpq has bytes to send */
+    uint8_t keeps_alive;            /* `poll` does the loop */
     uint8_t is_copying, is_ended;   /* see MODE_*; our side of copy or pipeline is ended */
     uint8_t is_stray;               /* a COPY where none was expected */
     uint8_t is_drained;             /* RECOVERING: all results were read */
@@ -160,13 +159,14 @@ void weir__pg_close(weir_pg *c);
 /* Watch the socket of a new attempt, or of an open connection. 0 or a code. */
 int weir__pg_open_poll(weir_pg *c);
 void weir__pg_close_poll(weir_pg *c);
-void weir__pg_init_loop(weir_pg *c);
 /* Watch what the state asks for. */
 void weir__pg_watch(weir_pg *c);
 /* Read what is there, without waiting; 0 if the connection broke (and is LOST now). */
 int weir__pg_read(weir_pg *c);
 /* Send what can be sent; likewise. */
 int weir__pg_flush(weir_pg *c);
+/* A command, or the dial, is through: wake who waits. */
+void weir__pg_become_ready(weir_pg *c);
 /* Act on what was read. */
 void weir__pg_pump(weir_pg *c);
 void weir__pg_wake(weir_pg *c, weir_status status);

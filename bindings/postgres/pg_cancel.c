@@ -93,9 +93,7 @@ void weir__pg_recover(weir_pg *c)
     if (c->state != PG_RECOVERING || !c->is_drained || c->cancel != NULL)
         return;
     weir__pg_cancel_end(c);
-    c->state = PG_READY;
-    c->mode = MODE_RESULT;
-    weir__pg_wake(c, WEIR_GRANTED);
+    weir__pg_become_ready(c);
 }
 
 void weir__pg_abandon(weir_pg *c)

@@ -66,8 +66,7 @@ static void succeed(weir_pg *c)
     }
     weir__pg_dial_free(c);
     weir__pg_clear_fault(c);
-    c->state = PG_READY;
-    weir__pg_wake(c, WEIR_GRANTED);
+    weir__pg_become_ready(c);
 }
 
 /* --- dialling -------------------------------------------------------------------------------- */

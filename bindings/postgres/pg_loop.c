@@ -2,18 +2,18 @@
  *
  * libpq does no waiting here: its socket is non-blocking, a result is asked for only when it is
  * not "busy", and what it cannot send now it sends when the socket says so. What is read follows
- * from who waits (weir__pg_watch): nobody, and the server has to stop.
+ * from who waits (weir__pg_watch): nobody, and the server has to stop. An idle socket is watched
+ * for its end, without keeping the loop alive.
  *
  * TLS decrypts whole records, so libpq can leave bytes behind that the socket does not show any
  * more. Hence with TLS we read on until the socket had nothing before the last read: libpq always
  * makes room for 8 KiB, and no more than that can be left of a record that did not fit at first.
+ * An idle connection is read like that too: the server's last words and its end are seen at once.
  */
 #include "pg.h"
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-
-#define LINGER (WEIR_SECOND / 20)
 
 void weir__pg_wake(weir_pg *c, weir_status status)
 {
@@ -104,7 +104,7 @@ static int is_readable(const weir_pg *c)
 int weir__pg_read(weir_pg *c)
 {
     for (int i = 0, more = 1; more && i < 4; i++) {
-        more = c->is_buffered && is_readable(c);
+        more = (c->is_buffered || c->state == PG_READY) && is_readable(c);
         if (!PQconsumeInput(c->pg)) {
             weir__pg_lose(c, NULL);
             return 0;
@@ -227,11 +227,12 @@ static int meet_copy(weir_pg *c, ExecStatusType status)
     return 1;
 }
 
-static void become_ready(weir_pg *c)
+void weir__pg_become_ready(weir_pg *c)
 {
     c->state = PG_READY;
     c->mode = MODE_RESULT;
-    c->used_at = c->api->now(c->rt);
+    weir__pg_watch(c);
+    weir__pg_wake(c, WEIR_GRANTED);
 }
 
 static void collect(weir_pg *c)
@@ -247,8 +248,7 @@ static void collect(weir_pg *c)
         }
         r = PQgetResult(c->pg);
         if (r == NULL) {
-            become_ready(c);
-            weir__pg_wake(c, WEIR_GRANTED);
+            weir__pg_become_ready(c);
             return;
         }
         status = PQresultStatus(r);
@@ -281,8 +281,7 @@ static void collect_pipeline(weir_pg *c)
             c->has_result = 0;
             if (--c->syncs == 0 && c->is_ended) {
                 PQexitPipelineMode(c->pg);
-                become_ready(c);
-                weir__pg_wake(c, WEIR_GRANTED);
+                weir__pg_become_ready(c);
                 return;
             }
         } else if (c->n_results < c->n_commands) {
@@ -326,33 +325,25 @@ static int is_sending(const weir_pg *c)
     return c->mode == MODE_PIPELINE || c->mode == MODE_COPY_IN;
 }
 
-/* Mostly another command follows soon: until then the socket stays watched, since to stop and to
- * begin again costs three calls of the system, as much as all else of a small query. */
-static int lingers(weir_pg *c)
+/* Idle: nothing that comes is anybody's, but the end of the connection must be seen before the next
+ * command. Not where the server may send notifications, which would pile up here while nobody takes
+ * them. */
+static int is_idle(const weir_pg *c)
 {
-    if (c->state != PG_READY || c->watched != WEIR_READABLE || c->used_at == 0)
-        return 0;
-    if (!weir_timer_is_set(&c->linger))
-        c->api->timer_set(c->rt, &c->linger, c->api->after(c->rt, LINGER));
-    return 1;
+    return c->state == PG_READY && weir_list_is_empty(&c->listeners);
 }
 
-static void lingered(weir_runtime *rt, weir_timer *timer)
+static int may_get_more(const weir_pg *c)
 {
-    weir_pg *c = weir_container(timer, weir_pg, linger);
-    if (c->state != PG_READY)
+    return c->is_listening || c->n_notes > c->n_granted;
+}
+
+static void keep_alive(weir_pg *c, int on)
+{
+    if (on == c->keeps_alive)
         return;
-    if (c->api->now(rt) - c->used_at < LINGER) {
-        c->api->timer_set(rt, timer, c->used_at + LINGER);
-    } else {
-        c->used_at = 0; /* enough */
-        weir__pg_watch(c);
-    }
-}
-
-void weir__pg_init_loop(weir_pg *c)
-{
-    c->api->timer_init(&c->linger, lingered);
+    c->keeps_alive = (uint8_t)on;
+    c->api->poll_keep_alive(c->poll, on);
 }
 
 void weir__pg_watch(weir_pg *c)
@@ -364,11 +355,12 @@ void weir__pg_watch(weir_pg *c)
         events = weir__pg_dial_events(c);
     else if (c->state == PG_RECOVERING ||
              (c->state == PG_BUSY && (c->waiter != NULL || is_sending(c))) ||
-             (c->state == PG_READY && !weir_list_is_empty(&c->listeners)))
+             (c->state == PG_READY && (!is_idle(c) || !may_get_more(c))))
         events = WEIR_READABLE;
     if (c->is_flushing && (c->state == PG_BUSY || c->state == PG_RECOVERING))
         events |= WEIR_WRITABLE;
-    if (events == c->watched || lingers(c))
+    keep_alive(c, !is_idle(c));
+    if (events == c->watched)
         return;
     rc = c->api->poll_set(c->poll, events);
     if (rc != 0) {
@@ -400,12 +392,12 @@ int weir__pg_open_poll(weir_pg *c)
 {
     int fd = PQsocket(c->pg);
     c->watched = 0;
+    c->keeps_alive = 1;
     return fd < 0 ? WEIR_EINVAL : c->api->poll_new(c->rt, fd, on_event, c, &c->poll);
 }
 
 void weir__pg_close_poll(weir_pg *c)
 {
-    c->api->timer_unset(c->rt, &c->linger);
     c->api->poll_free(c->poll);
     c->poll = NULL;
     c->watched = 0;

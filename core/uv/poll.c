@@ -88,6 +88,14 @@ int weir_poll_set(weir_poll *poll, int events)
     return rc;
 }
 
+void weir_poll_keep_alive(weir_poll *poll, int on)
+{
+    if (on)
+        uv_ref((uv_handle_t *)&poll->uv);
+    else
+        uv_unref((uv_handle_t *)&poll->uv);
+}
+
 void weir_poll_free(weir_poll *poll)
 {
     if (poll == NULL)

@@ -149,6 +149,39 @@ static void frees_itself_in_its_callback(void **state)
     watch_close(&w);
 }
 
+static void count_down(weir_runtime *rt, weir_timer *timer)
+{
+    (void)rt;
+    (void)timer;
+}
+
+static void is_watched_without_keeping_alive(void **state)
+{
+    watch w;
+    weir_timer timer;
+    (void)state;
+    watch_open(&w, WEIR_READABLE);
+    w.then = WEIR_READABLE;
+    weir_poll_keep_alive(w.poll, 0);
+    CHECK(!weir_loop_has_others(w.loop));
+    run(&w); /* nothing can happen */
+    CHECK_INT(w.n, 0);
+    CHECK_INT(write(w.fds[1], "x", 1), 1);
+    run(&w); /* still: what comes is nobody's reason to go on */
+    CHECK_INT(w.n, 0);
+    weir_timer_init(&timer, count_down);
+    weir_timer_set(w.rt, &timer, weir_after(w.rt, WEIR_SECOND / 1000));
+    run(&w); /* but seen while there is one */
+    CHECK(w.n > 0);
+    CHECK_INT(w.events, WEIR_READABLE);
+    w.then = 0;
+    w.n = 0;
+    weir_poll_keep_alive(w.poll, 1);
+    run(&w); /* as before */
+    CHECK_INT(w.n, 1);
+    watch_close(&w);
+}
+
 /* Both are ready in one look at the kernel; the first callback frees the second's poll. */
 typedef struct pair {
     weir_poll *polls[2];
@@ -366,6 +399,7 @@ int main(void)
         cmocka_unit_test(reports_a_hangup),
         cmocka_unit_test(watches_nothing_and_keeps_nothing_alive),
         cmocka_unit_test(frees_itself_in_its_callback),
+        cmocka_unit_test(is_watched_without_keeping_alive),
         cmocka_unit_test(is_silent_once_freed),
         cmocka_unit_test(lets_go_of_the_number_at_once),
         cmocka_unit_test(reports_an_error_and_can_go_on),

@@ -188,6 +188,53 @@ describe("weir.postgres.pool #real", function()
       assert.same({ 0, 0 }, { pool.active, pool.waiting })
     end, { max = 6, min = 3, backoff = 0.05 }))
 
+  it("lends nothing that was lost while idle: a restart of the server fails no query", with(function(pool, server)
+    local function fill()
+      local leases = {}
+      for i = 1, 3 do leases[i] = pool:acquire() end
+      for _, lease in ipairs(leases) do lease:release() end
+    end
+    for _, borrow in ipairs {
+      function() return pool:value("select 1") end,
+      function() return pool:with(function(db) return db:value("select 1") end) end,
+      function() return pool:transaction(function(tx) return tx:value("select 1") end) end,
+      function() for row in pool:rows("select 1 as a") do return row.a end end,
+      function()
+        local lease <close> = pool:acquire()
+        return lease.value:value("select 1")
+      end,
+    } do
+      fill()
+      local discarded = pool:stats().evicted.discarded
+      assert.equal(3, pool.idle)
+      server:restart("fast")
+      weir.sleep(0.001) -- a look at the sockets, which this process had none of meanwhile
+      assert.equal(1, borrow())
+      assert.equal(discarded + 3, pool:stats().evicted.discarded)
+    end
+    fill()
+    server:restart("fast")
+    weir.sleep(0.001)
+    assert.is_false(pool:try_acquire())
+    assert.equal(1, pool:value("select 1"))
+  end, { max = 3, check_idle = 3600 }))
+
+  it("keeps no program from its end, and hides no deadlock, with connections that are watched while idle", with(
+    function(_, server)
+      local program = ([[
+        local weir, postgres = require "weir", require "weir.postgres"
+        weir.run(function()
+          local pool = postgres.pool { url = "%s", max = 2 }
+          local db = postgres.connect "%s"
+          assert(pool:value "select 1" == 1 and db:value "select 1" == 1)
+          %%s
+        end)]]):format(server:url(), server:url())
+      local output, code = helper.program(program:format("print 'end'"))
+      assert.same({ "end\n", 0 }, { output, code })
+      output, code = helper.program(program:format("weir.await(function() end)"))
+      assert.truthy(output:find("deadlock", 1, true) and code ~= 0, output)
+    end))
+
   it("fails at once where the server is gone, and tells why", client.real(function()
     local pool <close> = postgres.pool { url = "postgres://weir@127.0.0.1:1/x", max = 2, backoff = 0.01 }
     local err = helper.error("network", pool.query, pool, "select 1")

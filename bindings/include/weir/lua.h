@@ -167,6 +167,9 @@ typedef struct weir_lua_api {
     int (*loop_timeout)(weir_loop *loop);
     int (*loop_step)(weir_loop *loop);
     int (*loop_once)(weir_loop *loop, int block);
+
+    /* --- more of weir/loop.h ---------------------------------------------------------------- */
+    void (*poll_keep_alive)(weir_poll *poll, int on);
 } weir_lua_api;
 
 /* The table, loading weir.core first. Raises if this file is of another weir than the one that is

@@ -3,8 +3,8 @@
 -- All of weir.pool, and the calls of a connection besides, each of which borrows one for as long as it takes. A
 -- connection goes back as it came: one with a transaction that a statement began, a loop that was not left, what the
 -- driver calls unclean, or an error that is not a statement's, goes back as suspect and is reset by the pool's check
--- (in a task of the pool's, within check_timeout) before anybody else gets it, or is destroyed. One that is closed is
--- destroyed.
+-- (in a task of the pool's, within check_timeout) before anybody else gets it, or is destroyed. One that is closed, or
+-- was lost while nobody had it, is destroyed.
 --
 -- Of a driver (see weir.database), both optional:
 --   is_clean(raw)      false: there is something of the last borrower left for `reset`
@@ -79,6 +79,16 @@ local function check_self(self, meta, name)
   core.misuse(name, ("is a method of a %s: %s:%s(...), with a colon"):format(kind, kind, name))
 end
 
+-- A connection on loan. One that was lost while it was idle is nobody's failure: the next one, or a new one.
+local function borrow(pool, options)
+  local lease = pool:acquire(options)
+  while lease.value.closed do
+    lease:discard()
+    lease = pool:acquire(options)
+  end
+  return lease
+end
+
 -- --- leases -----------------------------------------------------------------------------------------
 ---@class weir.database.Lease
 ---@field value weir.database.Session while it is held
@@ -131,7 +141,7 @@ local Pool <const> = {}
 ---@return weir.database.Lease
 function Pool:acquire(options)
   check_self(self, pool_meta, "acquire")
-  return setmetatable({ lease = self.pool:acquire(options) }, lease_meta)
+  return setmetatable({ lease = borrow(self.pool, options) }, lease_meta)
 end
 
 --- As pool:try_acquire, of weir.pool.
@@ -139,13 +149,17 @@ end
 ---@return string? reason
 function Pool:try_acquire()
   check_self(self, pool_meta, "try_acquire")
-  local lease <const>, why <const> = self.pool:try_acquire()
+  local lease, why = self.pool:try_acquire()
+  while lease and lease.value.closed do
+    lease:discard()
+    lease, why = self.pool:try_acquire()
+  end
   if not lease then return false, why end
   return setmetatable({ lease = lease }, lease_meta)
 end
 
 local function call(self, fn, ...)
-  local lease <const> = self.pool:acquire()
+  local lease <const> = borrow(self.pool)
   local guard <close> = setmetatable({ lease = lease }, lease_meta) -- luacheck: ignore 211
   local db <const> = lease.value
   local results <const> = pack(fn(db, ...))
@@ -202,7 +216,7 @@ end
 ---@return fun(): table?
 function Pool:rows(...)
   check_self(self, pool_meta, "rows")
-  local lease <const> = self.pool:acquire()
+  local lease <const> = borrow(self.pool)
   local loan <const> = setmetatable({ lease = lease }, loan_meta)
   local guard <close> = setmetatable({}, { -- luacheck: ignore 211
     __close = function(_, err)

@@ -66,6 +66,9 @@ int weir_poll_new(weir_runtime *rt, int fd, weir_poll_fn fn, void *data, weir_po
 /* Watch for `events` instead of what was watched; 0 watches nothing and keeps no loop alive. Level-
  * triggered. 0, WEIR_EINVAL for an unknown event, or a code of libuv's. */
 int weir_poll_set(weir_poll *poll, int events);
+/* Does the loop go on for what this poll watches? It does unless told not to (`on` 0): callbacks
+ * then come while something else keeps it alive, and hide no deadlock. */
+void weir_poll_keep_alive(weir_poll *poll, int on);
 /* No callback comes after this. NULL is fine. */
 void weir_poll_free(weir_poll *poll);
 
