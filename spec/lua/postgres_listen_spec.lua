@@ -98,6 +98,25 @@ describe("weir.postgres listen #real", function()
     end
   end))
 
+  it("gives one that was on its way to a task to the next, if that is cancelled meanwhile", with(function(db, other)
+    db:listen("jobs")
+    local second
+    local first = weir.spawn(function()
+      local got = db:notification()
+      second:cancel("by the first")
+      return got.payload
+    end)
+    second = weir.spawn(db.notification, db)
+    local third = weir.spawn(db.notification, db)
+    weir.checkpoint()
+    other:exec "begin; notify jobs, 'a'; notify jobs, 'b'; commit" -- one message: both tasks are woken in a turn
+    assert.equal("a", first:await())
+    local ok, err = second:pawait()
+    assert.is_false(ok)
+    assert.equal("by the first", err.reason)
+    assert.equal("b", third:await(10).payload)
+  end))
+
   it("sees that the server ends the connection", with(function(db, other)
     db:listen("jobs")
     local one, two = weir.spawn(pcall, db.notification, db), weir.spawn(pcall, db.notification, db)
