@@ -96,15 +96,17 @@ struct weir_batch {
     weir_batch_stats stats;
 };
 
-/* Prepare `b` (the embedder's memory). `ops` and `name` are borrowed for its life. WEIR_EINVAL. */
+/* Prepare `b` (the embedder's memory, stays put). `ops` and `name` (may be NULL) are borrowed for
+ * its life, `options` are copied. 0, or WEIR_EINVAL for an option that is 0 and may not be. */
 int weir_batch_init(weir_runtime *rt, weir_batch *b, const weir_batch_ops *ops,
                     const weir_batch_options *options, const char *name);
-void weir_batch_fini(weir_batch *b); /* nothing gathering, queued or flying, nobody drains */
+/* Only when nothing gathers, is queued or flies, and nobody drains. */
+void weir_batch_fini(weir_batch *b);
 
 /* Put `r` (the embedder's memory, freed by flight->free; this prepares its flight) into the group
  * that gathers; who fills it has it flushed, when this turn of the caller's is over. The caller
- * then waits with weir_flight_wait. WEIR_ECLOSED, WEIR_EOVERLOAD, WEIR_ENOMEM with nothing changed.
- */
+ * then waits with weir_flight_wait. 0, or WEIR_ECLOSED, WEIR_EOVERLOAD, WEIR_ENOMEM with nothing
+ * changed: `r` is the embedder's still. Never waits. */
 int weir_batch_add(weir_batch *b, weir_request *r);
 /* One more waits for `r`, which has not landed: for the statistics; then weir_flight_wait. */
 void weir_batch_joined(weir_batch *b, weir_request *r);
@@ -119,7 +121,8 @@ void weir_group_landed(weir_group *g);
 /* Refuse new requests; who waits for one not yet flushed gets CLOSED; what is flying lands.
  * Idempotent. */
 void weir_batch_close(weir_batch *b);
-/* Refuse new requests (as closed), flush what has gathered; `w` is granted when all has landed. */
+/* Refuse new requests (as closed), flush what has gathered; `w` waits until `deadline` (ns) and is
+ * granted when all has landed. */
 void weir_batch_drain(weir_batch *b, weir_waiter *w, uint64_t deadline);
 /* An estimate, in ns, of when a request refused for overload would be taken. */
 uint64_t weir_batch_retry_after(const weir_batch *b);

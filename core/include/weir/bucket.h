@@ -52,7 +52,7 @@ weir_instant weir_bucket_cost(const weir_bucket_rule *rule, double n);
 uint64_t weir_bucket_due(const weir_bucket_rule *rule, const weir_bucket *b, weir_instant cost,
                          uint64_t from);
 
-/* Charge `cost` at `now`, when it was due. */
+/* Charge `cost` at `now`, when it was due: not before weir_bucket_due says. */
 void weir_bucket_charge(const weir_bucket_rule *rule, weir_bucket *b, weir_instant cost,
                         uint64_t now);
 

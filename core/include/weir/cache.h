@@ -97,16 +97,18 @@ struct weir_load {
     unsigned char key[];
 };
 
-/* Gives *out. `ops` and `name` are borrowed for its life. WEIR_EINVAL, WEIR_ENOMEM. */
+/* 0 and *out (gives), WEIR_EINVAL for an option out of range, WEIR_ENOMEM. `ops` and `name` (may be
+ * NULL) are borrowed for its life, `options` are copied. */
 int weir_cache_new(weir_runtime *rt, const weir_cache_ops *ops, const weir_cache_options *options,
                    const char *name, weir_cache **out);
-/* Drops every entry. Flights that are out stay good for who waits, and store nothing: their `of` is
- * NULL, and what they bring is the worker's. */
+/* Drops every entry and frees the cache. Flights that are out stay good for who waits, and store
+ * nothing: their `of` is NULL, and what they bring is the worker's. */
 void weir_cache_free(weir_cache *c);
 /* Drop every entry, take none any more. Who waits gets CLOSED, which abandons the loads.
  * Idempotent. */
 void weir_cache_close(weir_cache *c);
 int weir_cache_is_closed(const weir_cache *c);
+/* A pointer for the embedder (borrowed, NULL at first). */
 void weir_cache_set_data(weir_cache *c, void *data);
 void *weir_cache_data(const weir_cache *c);
 
@@ -155,7 +157,8 @@ int weir_cache_delete(weir_cache *c, const void *key, size_t length);
 void weir_cache_clear(weir_cache *c);
 
 /* Mark the entry of `key` and its load with `tag`; what the load brings has it too. Nothing if
- * there is neither. A refresh keeps the tags of what it replaces, a set does not. WEIR_ENOMEM. */
+ * there is neither. A refresh keeps the tags of what it replaces, a set does not. 0, WEIR_ENOMEM.
+ */
 int weir_cache_tag(weir_cache *c, const void *key, size_t length, const void *tag, size_t n);
 /* Delete all entries with `tag`; loads that have it, or get it later and began before, and loads of
  * those entries store nothing. Returns the number of entries. O(entries with the tag). */
@@ -170,8 +173,8 @@ uint64_t weir_cache_bytes(const weir_cache *c);
 /* An estimate, in ns, of when a look-up that found FULL would not: of the load that has been under
  * way longest, what is left of the mean. */
 uint64_t weir_cache_retry_after(const weir_cache *c);
-const weir_cache_stats *weir_cache_get_stats(const weir_cache *c);
-const char *weir_cache_name(const weir_cache *c);
+const weir_cache_stats *weir_cache_get_stats(const weir_cache *c); /* lends, for its life */
+const char *weir_cache_name(const weir_cache *c);                  /* as given; may be NULL */
 /* 0, or the line number of the broken invariant. */
 int weir_cache_validate(const weir_cache *c);
 

@@ -73,10 +73,12 @@ const char *weir__flight_name(const weir_waiter *w);
         op, weir__flight_leave, weir__flight_refund, weir__flight_can_wake, weir__flight_name      \
     }
 
-/* Prepare `f`, FLYING, with the worker's own reference and nobody interested. */
+/* Prepare `f` (the embedder's memory, its own until `ops->free`), FLYING, with the worker's own
+ * reference and nobody interested. `ops` are borrowed for its life. */
 void weir_flight_init(weir_runtime *rt, weir_flight *f, const weir_flight_ops *ops);
 
-/* Be interested, and stop being so; the last one to stop while it is FLYING abandons it. */
+/* Be interested, which keeps `f`, and stop being so, which may free it; the last one to stop while
+ * it is FLYING abandons it. */
 void weir_flight_join(weir_flight *f);
 void weir_flight_leave(weir_runtime *rt, weir_flight *f);
 
@@ -84,10 +86,10 @@ void weir_flight_leave(weir_runtime *rt, weir_flight *f);
  * abandoned then, if nobody is. */
 void weir_flight_set_lasting(weir_runtime *rt, weir_flight *f, int lasting);
 
-/* Wait in `w` until it lands, as one more who is interested: once `w` ran with GRANTED (or FAILED)
- * the outcome is in `f`, and the caller calls weir_flight_leave; for every other end that was done,
- * and `f` may be gone. Settled at once, through the ready queue, if it has landed. Not of one that
- * was abandoned. */
+/* Wait in `w` until it lands, or `deadline` (ns on the runtime's clock, or WEIR_FOREVER), as one
+ * more who is interested: once `w` ran with GRANTED (or FAILED) the outcome is in `f`, and the
+ * caller calls weir_flight_leave; for every other end that was done, and `f` may be gone. Settled
+ * at once, through the ready queue, if it has landed. Not of one that was abandoned. */
 void weir_flight_wait(weir_runtime *rt, weir_flight *f, weir_waiter *w, uint64_t deadline);
 
 /* The worker's answer, once: everybody who waits gets it, and the worker's reference ends (the

@@ -51,10 +51,11 @@ static inline weir_heap_node *weir_heap_first(const weir_heap *h)
     return h->_top;
 }
 
+/* `n` (borrowed while it is in) is in no heap, for push; in this one, for remove. */
 void weir_heap_push(weir_heap *h, weir_heap_node *n);
 void weir_heap_remove(weir_heap *h, weir_heap_node *n);
 
-/* Remove and return the first, or NULL. */
+/* Remove and return the first, NULL if there is none. */
 weir_heap_node *weir_heap_pop(weir_heap *h);
 
 /* 0, or the line number of the broken invariant; *n is how many nodes there are. */

@@ -16,7 +16,10 @@ typedef struct weir_histogram {
     uint32_t _bucket[WEIR_HISTOGRAM_BUCKETS];
 } weir_histogram;
 
+/* Empty; so is one of zeros. */
 void weir_histogram_init(weir_histogram *h);
+
+/* Count `value`, in ns or whatever the caller counts. O(1). */
 void weir_histogram_record(weir_histogram *h, uint64_t value);
 
 /* The value at or below which a share `q` (0..1) of all lies; 0 if empty. */

@@ -40,6 +40,7 @@ static inline int weir_list_is_empty(const weir_list *l)
     return l->head.next == &l->head;
 }
 
+/* The first, or NULL. */
 static inline weir_link *weir_list_first(const weir_list *l)
 {
     return l->head.next == &l->head ? NULL : l->head.next;
@@ -51,6 +52,8 @@ static inline weir_link *weir_list_next(const weir_list *l, const weir_link *n)
     return n->next == &l->head ? NULL : n->next;
 }
 
+/* Put `n` before `before`, a link or a list's head. What is put into a list is in none, stays the
+ * caller's memory, and stays put while it is in. */
 static inline void weir_link_insert(weir_link *before, weir_link *n)
 {
     assert(!weir_link_is_linked(n));
@@ -60,6 +63,7 @@ static inline void weir_link_insert(weir_link *before, weir_link *n)
     before->prev = n;
 }
 
+/* At the end. */
 static inline void weir_list_push(weir_list *l, weir_link *n)
 {
     weir_link_insert(&l->head, n);
@@ -70,6 +74,7 @@ static inline void weir_list_push_front(weir_list *l, weir_link *n)
     weir_link_insert(l->head.next, n);
 }
 
+/* Out of the list it is in, whichever that is. */
 static inline void weir_link_remove(weir_link *n)
 {
     assert(weir_link_is_linked(n));
@@ -78,6 +83,7 @@ static inline void weir_link_remove(weir_link *n)
     n->next = n->prev = NULL;
 }
 
+/* Remove and return the first, NULL if there is none. */
 static inline weir_link *weir_list_pop(weir_list *l)
 {
     weir_link *n = weir_list_first(l);

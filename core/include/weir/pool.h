@@ -174,16 +174,18 @@ struct weir_pool {
     weir_pool_stats stats;
 };
 
-/* The defaults of DESIGN's "Pool". */
+/* What a pool is where nothing is said: docs/pool.md has the figures. */
 weir_pool_options weir_pool_defaults(void);
 
-/* Prepare `p` (caller's memory, stays put). From the next turn on it fills up to `min`. WEIR_EINVAL
- * for options that contradict each other. */
+/* Prepare `p` (caller's memory, stays put). From the next turn on it fills up to `min`. `ops` and
+ * `name` are borrowed for its life, `options` are copied. 0, or WEIR_EINVAL for options that
+ * contradict each other, with nothing done. */
 int weir_pool_init(weir_runtime *rt, weir_pool *p, const weir_pool_ops *ops,
                    const weir_pool_options *options, const char *name);
 
-/* Only when it is closed or drained and nothing is left (weir_pool_is_gone). Drops `cause`. */
+/* Only when it is gone. Drops `cause`; the memory is the caller's again. */
 void weir_pool_fini(weir_pool *p);
+/* Is it closed or drained, and nothing of it left: no resource, waiter, unforgotten lease? */
 int weir_pool_is_gone(const weir_pool *p);
 
 /* Take one now, for `holder`: 0 and *out (lends until released), or WEIR_EBUSY (none is idle, or it
@@ -193,24 +195,27 @@ int weir_pool_is_gone(const weir_pool *p);
  * answer, and counted as a reject; 0: the caller goes on to weir_pool_acquire. */
 int weir_pool_take(weir_pool *p, weir_task *holder, int counted, weir_lease **out);
 
-/* Wait in `w` for one, for `holder`, after take said WEIR_EBUSY; begins a dial or a check if one
- * is needed. *out is held once `w` is GRANTED, has `failure` if it is FAILED (drop it with
+/* Wait in `w` for one, for `holder` (NULL: nobody the deadlock search could ask), until `deadline`
+ * (ns on the runtime's clock), after take said WEIR_EBUSY; begins a dial or a check if one is
+ * needed. *out is held once `w` is GRANTED, has `failure` if it is FAILED (drop it with
  * weir_lease_forget), and is gone otherwise. `is_default`: the deadline is the pool's own and
- * wakes nobody in the eyes of the deadlock search. 0, or as take. */
+ * wakes nobody in the eyes of the deadlock search. 0, or as take, with nothing begun:
+ * WEIR_EOVERLOAD also where `max_waiting` do. */
 int weir_pool_acquire(weir_pool *p, weir_task *holder, weir_waiter *w, uint64_t deadline,
                       int is_default, weir_lease **out);
 /* Drops the failure and frees the lease. Needed for each waiter that FAILED, and for no other. */
 void weir_lease_forget(weir_lease *lease);
 
-/* Give back. `suspect`: its holder ended by an error or a cancel: it is checked before it is lent
- * again, and destroyed where there is no check. The lease is gone. */
+/* Give back, which never waits. `suspect`: its holder ended by an error or a cancel: it is checked
+ * before it is lent again, and destroyed where there is no check. The lease is gone. */
 void weir_lease_release(weir_lease *lease, int suspect);
 /* Give back something broken: it is destroyed. The lease is gone. */
 void weir_lease_discard(weir_lease *lease);
-/* Hand a lease to another task. */
+/* From now on `to` (borrowed as long as it holds it) holds the lease. */
 void weir_lease_transfer(weir_lease *lease, weir_task *to);
 
-/* The answers. `rc` 0, or a negative code with `failure` (takes; 0: none). A failed create fails
+/* The answers to what `ops` was asked to begin on `r`, once each, on the runtime's thread. `rc` 0,
+ * or a negative code with `failure` (takes; 0: none). A failed create fails
  * the head of the queue, unless leases came back fit while it was on its way: then the server
  * serves, and who waits waits for those. A resource whose create failed is gone. */
 void weir_pool_created(weir_pool *p, weir_resource *r, int rc, intptr_t failure);
@@ -218,7 +223,7 @@ void weir_pool_checked(weir_pool *p, weir_resource *r, int is_good);
 void weir_pool_destroyed(weir_pool *p, weir_resource *r);
 
 /* Change the bounds. Growing dials for those who wait; shrinking destroys idle ones at once and
- * others as they come back. WEIR_EINVAL unless min <= max and max > 0. */
+ * others as they come back. 0, or WEIR_EINVAL unless min <= max and max > 0. Never waits. */
 int weir_pool_resize(weir_pool *p, uint32_t min, uint32_t max);
 /* Every resource made before now is destroyed: idle ones at once, others as they come back; dials
  * and checks on their way are aborted. Counted as DISCARDED. */
@@ -231,10 +236,10 @@ uint64_t weir_pool_retry_after(const weir_pool *p);
 /* Waiters get CLOSED, dials and checks are aborted, idle ones destroyed, leased ones as they come
  * back. Idempotent. */
 void weir_pool_close(weir_pool *p);
-/* Refuse new requests (as closed), serve those queued; `w` is granted when all resources are back
- * and destroyed. */
+/* Refuse new requests (as closed), serve those queued; `w` waits until `deadline` (ns) and is
+ * granted when all resources are back and destroyed. Who gives up the wait gives up no more. */
 void weir_pool_drain(weir_pool *p, weir_waiter *w, uint64_t deadline);
-/* `w` is granted when nothing is left: of a closed pool. */
+/* The same without refusing anybody: `w` is granted when nothing is left of a closed pool. */
 void weir_pool_join(weir_pool *p, weir_waiter *w, uint64_t deadline);
 
 /* 0, or the line number of the broken invariant. */

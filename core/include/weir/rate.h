@@ -88,7 +88,8 @@ struct weir_rate {
     weir_rate_stats stats;
 };
 
-/* Prepare `r`, full, under `n` limits (> 0). WEIR_EINVAL if one is out of range, WEIR_ENOMEM. */
+/* Prepare `r` (caller's memory, stays put), full, under `n` limits (> 0, copied); `name` (may be
+ * NULL) is borrowed for its life. 0, WEIR_EINVAL if one is out of range, WEIR_ENOMEM. */
 int weir_rate_init(weir_runtime *rt, weir_rate *r, const weir_rate_limit *limits, uint32_t n,
                    const char *name);
 
@@ -102,12 +103,14 @@ int weir_rate_try(weir_rate *r, double n);
 /* The same as the first half of a wait: WEIR_EBUSY is not counted as a reject. */
 int weir_rate_take(weir_rate *r, double n);
 
-/* Wait in `w` for `n`; call after take said WEIR_EBUSY. 0 and *out, to be freed when `w` ran
- * GRANTED, gone by itself otherwise. WEIR_ETIMEOUT at once if, as things stand, it is due after
- * `deadline`; WEIR_EOVERLOAD, WEIR_ENOMEM. What is due exactly at `deadline` is granted. */
+/* Wait in `w` for `n` until `deadline` (ns on the runtime's clock, or WEIR_FOREVER); call after
+ * take said WEIR_EBUSY. 0 and *out (lends), to be freed when `w` ran GRANTED, gone by itself
+ * otherwise. WEIR_ETIMEOUT at once if, as things stand, it is due after `deadline`; WEIR_EOVERLOAD,
+ * WEIR_ENOMEM. What is due exactly at `deadline` is granted. */
 int weir_rate_wait(weir_rate *r, double n, weir_waiter *w, uint64_t deadline, weir_ticket **out);
 
-/* A place in the queue without a waiter; to be freed, which gives up nothing. Codes as above. */
+/* A place in the queue without a waiter: 0 and *out (lends), to be freed, which gives up nothing.
+ * Codes as above. Never waits. */
 int weir_rate_reserve(weir_rate *r, double n, weir_ticket **out);
 
 /* ns until it is due, as things stand; 0 if it is, WEIR_FOREVER if it never will be. */
@@ -115,6 +118,7 @@ uint64_t weir_ticket_delay(weir_ticket *t);
 
 /* Give a reservation back. 1 if it was not due yet; then it is as if it had never been. */
 int weir_ticket_cancel(weir_ticket *t);
+/* The pointer is the rate's again. A place still queued stays there, and is charged when due. */
 void weir_ticket_free(weir_ticket *t);
 
 /* ns until a request for `n` that came now would be due, behind the queue and as things stand.
@@ -131,13 +135,14 @@ double weir_rate_available(weir_rate *r);
 
 /* Change all limits (as many as before, each of its kind). Those who wait are timed anew; what
  * was taken stays taken, so a larger burst mints nothing. What can never be had any more ends
- * with IMPOSSIBLE. WEIR_EINVAL, WEIR_ENOMEM with nothing changed. */
+ * with IMPOSSIBLE. 0, or WEIR_EINVAL, WEIR_ENOMEM with nothing changed. */
 int weir_rate_set(weir_rate *r, const weir_rate_limit *limits);
 
 /* Fail every waiter with CLOSED and refuse new requests; reservations stand. Idempotent. */
 void weir_rate_close(weir_rate *r);
 
-/* Refuse new requests (as closed), serve those queued; `w` is granted when the queue is empty. */
+/* Refuse new requests (as closed), serve those queued; `w` waits until `deadline` (ns) and is
+ * granted when the queue is empty. */
 void weir_rate_drain(weir_rate *r, weir_waiter *w, uint64_t deadline);
 
 /* 0, or the line number of the broken invariant. */

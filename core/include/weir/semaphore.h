@@ -76,10 +76,12 @@ struct weir_semaphore {
     weir_semaphore_stats stats;
 };
 
-/* Prepare `s` with `capacity` permits (> 0). WEIR_EINVAL otherwise. */
+/* Prepare `s` (caller's memory, stays put) with `capacity` permits; `name` (may be NULL) is
+ * borrowed for its life. 0, or WEIR_EINVAL unless 0 < capacity < 2^32. */
 int weir_semaphore_init(weir_runtime *rt, weir_semaphore *s, int64_t capacity, const char *name);
 
-/* Permits out or waiters queued would dangle: close and get everything back first. */
+/* Permits out or waiters queued would dangle: close and get everything back first. The memory is
+ * the caller's again. */
 void weir_semaphore_fini(weir_semaphore *s);
 
 /* Choose the order before anybody waits; WEIR_EINVAL then, or if `aging` is 0. By priority:
@@ -89,8 +91,9 @@ void weir_semaphore_fini(weir_semaphore *s);
  * A request waits at most for those who came less than (their priority - its own) * aging later. */
 int weir_semaphore_set_order(weir_semaphore *s, weir_order order, uint64_t aging);
 
-/* Take `n` now, for `holder`. 0 and *out (lends until released), or WEIR_EBUSY,
- * WEIR_EIMPOSSIBLE, WEIR_ECLOSED, WEIR_ENOMEM with nothing changed. Never waits. */
+/* Take `n` (> 0) now, for `holder` (borrowed as long as it holds them; NULL: no task). 0 and *out
+ * (lends until released), or WEIR_EBUSY, WEIR_EIMPOSSIBLE, WEIR_ECLOSED, WEIR_ENOMEM with nothing
+ * changed. Never waits. */
 int weir_semaphore_try(weir_semaphore *s, weir_task *holder, uint32_t n, weir_permit **out);
 
 /* The same as the first half of a wait: WEIR_EBUSY is not counted as a reject. `priority` counts
@@ -99,9 +102,10 @@ int weir_semaphore_take(weir_semaphore *s, weir_task *holder, uint32_t n, weir_p
 int weir_semaphore_take_ranked(weir_semaphore *s, weir_task *holder, uint32_t n, int32_t priority,
                                weir_permit **out);
 
-/* Wait in `w` for `n`, for `holder`; call after take said WEIR_EBUSY. *out is the permit that
+/* Wait in `w` for `n`, for `holder`, until `deadline` (ns on the runtime's clock, or WEIR_FOREVER);
+ * call after take said WEIR_EBUSY. *out is the permit that
  * is held once `w` is GRANTED and gone otherwise: w->object, the permit up to there, is then the
- * semaphore. 0, WEIR_EOVERLOAD or WEIR_ENOMEM. */
+ * semaphore. 0, or WEIR_EOVERLOAD, WEIR_ENOMEM with `w` untouched. */
 int weir_semaphore_acquire(weir_semaphore *s, weir_task *holder, uint32_t n, weir_waiter *w,
                            uint64_t deadline, weir_permit **out);
 int weir_semaphore_acquire_ranked(weir_semaphore *s, weir_task *holder, uint32_t n,
@@ -112,10 +116,12 @@ int weir_semaphore_acquire_ranked(weir_semaphore *s, weir_task *holder, uint32_t
  * WEIR_EINVAL unless `w` waits in `s` and the order is by priority. */
 int weir_semaphore_set_priority(weir_semaphore *s, weir_waiter *w, int32_t priority);
 
-/* Give back. The permit is gone. */
+/* Give back, which never waits: who is next is granted and runs in a later turn. The permit is
+ * gone.
+ */
 void weir_permit_release(weir_permit *p);
 
-/* Hand a held permit to another task. */
+/* From now on `to` (borrowed as long as it holds it) holds the permit. */
 void weir_permit_transfer(weir_permit *p, weir_task *to);
 
 /* Split `n` off a held permit: *out is a permit for them, of the same holder, held since then.
@@ -131,7 +137,8 @@ int weir_permit_merge(weir_permit *p, weir_permit *other);
  * fit any more. WEIR_EINVAL unless 0 < capacity < 2^32. */
 int weir_semaphore_resize(weir_semaphore *s, int64_t capacity);
 
-/* `w` is granted when there is no debt: no more is held than the capacity. */
+/* `w` waits until `deadline` (ns) and is granted when there is no debt:
+ * no more is held than the capacity. */
 void weir_semaphore_resized(weir_semaphore *s, weir_waiter *w, uint64_t deadline);
 
 /* An estimate, in ns, of when a request for `n` that came now and queued last would be served.
@@ -148,10 +155,12 @@ uint64_t weir_semaphore_oldest_wait(const weir_semaphore *s);
 /* Fail every waiter with CLOSED and refuse new ones; what is out may come back. Idempotent. */
 void weir_semaphore_close(weir_semaphore *s);
 
-/* Refuse new requests (as closed), serve those queued; `w` is granted when all is back. */
+/* Refuse new requests (as closed), serve those queued; `w` waits until `deadline` (ns) and is
+ * granted when all is back. */
 void weir_semaphore_drain(weir_semaphore *s, weir_waiter *w, uint64_t deadline);
 
-/* `w` is granted when nothing is held and nobody waits; new requests are served as ever. */
+/* `w` waits until `deadline` (ns) and is granted when nothing is held and nobody waits; new
+ * requests are served as ever. */
 void weir_semaphore_idle(weir_semaphore *s, weir_waiter *w, uint64_t deadline);
 
 /* 0, or the line number of the broken invariant. */

@@ -31,7 +31,8 @@ typedef struct weir_window {
     const struct weir_window *_of; /* a plan: the others are here */
 } weir_window;
 
-/* Prepare `w`. `room` records (>= n) at `record`. WEIR_EINVAL unless 0 < n <= WEIR_WINDOW_MOST and
+/* Prepare `w` with `room` records (>= n) at `record` (borrowed for its life). 0, or WEIR_EINVAL
+ * unless 0 < n <= WEIR_WINDOW_MOST and
  * 0 < per; `w` is then untouched. */
 int weir_window_init(weir_window *w, uint32_t n, uint64_t per, weir_window_record *record,
                      uint32_t room);
@@ -47,7 +48,7 @@ uint64_t weir_window_due(const weir_window *w, uint32_t count, uint64_t from);
 /* Count them at `now`, when it was due. */
 void weir_window_charge(weir_window *w, uint32_t count, uint64_t now);
 
-/* Take back `count` that were charged at `at`. */
+/* Take back `count` that were charged at `at`; of those that count no more, nothing. */
 void weir_window_refund(weir_window *w, uint32_t count, uint64_t at);
 
 /* The first ns, not before `from`, at which nothing counts any more. */
