@@ -447,7 +447,21 @@ static int next_can_wake(weir_graph *g, weir_waiter *w)
     return 0;
 }
 
-static const weir_wait_ops next_ops = {"scope:next", leave_next, NULL, next_can_wake, NULL};
+/* A wait is named by the combinator whose scope it is. */
+#define NEXT(op)                                                                                   \
+    {                                                                                              \
+        op, leave_next, NULL, next_can_wake, NULL                                                  \
+    }
+static const weir_wait_ops next_ops[] = {NEXT("weir.race"), NEXT("weir.any"), NEXT("weir.quorum"),
+                                         NEXT("weir.iter")};
+
+static const weir_wait_ops *next_ops_of(const lscope *s)
+{
+    const weir_wait_ops *ops = next_ops, *last = next_ops + sizeof next_ops / sizeof *next_ops - 1;
+    while (ops < last && strcmp(ops->op, s->op) != 0)
+        ops++;
+    return ops;
+}
 
 void lscope_collect(lua_State *L, lscope *s, int index)
 {
@@ -488,21 +502,21 @@ static int next_came(lua_State *L, int status, lua_KContext kctx)
 /* core.next_ended(scope) -> the child that ended next, each once; nil when there is none left. */
 static int core_next_ended(lua_State *L)
 {
-    lscope *s = check_open(L, "scope:next");
+    lscope *s = check_open(L, "weir.iter");
     if (!s->collect || s->next != NULL)
-        return lerror_raise(L, "misuse", "scope:next",
+        return lerror_raise(L, "misuse", s->op,
                             s->collect ? "another task waits in it" : "not a collecting scope");
     if (s->n_queued == 0 && s->scope.n_children == 0)
         return 0;
-    ltask *t = lwait_task(L, s->ctx, "scope:next");
+    ltask *t = lwait_task(L, s->ctx, s->op);
     lua_settop(L, 1);
     if (s->n_queued > 0) {
         if (lwait_spend(L, t))
-            return lwait_yield(L, t, "scope:next", next_came, 0);
+            return lwait_yield(L, t, s->op, next_came, 0);
         return take_next(L, s);
     }
-    lwait_enter(L, s->ctx, "scope:next");
-    weir_waiter_begin(s->ctx->rt, &t->task.wait, &next_ops, s, WEIR_FOREVER);
+    lwait_enter(L, s->ctx, s->op);
+    weir_waiter_begin(s->ctx->rt, &t->task.wait, next_ops_of(s), s, WEIR_FOREVER);
     s->next = &t->task.wait;
     return lwait_park(L, t, next_came, 0);
 }

@@ -155,6 +155,22 @@ describe("weir.timeout", function()
     assert.equal(0, r.time)
   end)
 
+  it("names the combinator that it hit", helper.virtual(function()
+    local function slow() weir.sleep(60) end
+    local calls <const> = {
+      all = function(fns) weir.all(fns) end,
+      race = function(fns) weir.race(fns) end,
+      any = function(fns) weir.any(fns) end,
+      quorum = function(fns) weir.quorum(1, fns) end,
+      iter = function(fns) weir.iter(fns)() end,
+      each = function(fns) weir.each(fns, function(fn) fn() end) end,
+    }
+    for name, call in pairs(calls) do
+      local err = helper.error("timeout", weir.timeout, 1, call, { slow, slow })
+      assert.equal(("weir.timeout: timed out after 1.0 s (in weir.%s)"):format(name), err.message)
+    end
+  end))
+
   it("of a wait's own raises timeout there and not at the scope", helper.virtual(function()
     local sem = weir.semaphore(1)
     local holder = weir.spawn(function() sem:with(weir.sleep, 5) end)
