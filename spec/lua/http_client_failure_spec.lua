@@ -216,6 +216,20 @@ describe("weir.http client #real", function()
       assert.equal(1, one:stats().max)
     end))
 
+    it("are named by a timeout that comes in the queue", real(function()
+      for what, options in pairs { ["its host"] = { max_per_host = 1 }, ["the client"] = { max = 1 } } do
+        local client <close> = http.client(options)
+        weir.scope(function(scope)
+          scope:spawn(client.get, client, bad:url("silent"))
+          weir.checkpoint()
+          local err = helper.error("timeout", client.get, client, bad:url("silent"), { timeout = 0.02 })
+          assert.equal("http:get: " .. bad:url("silent") .. ": timed out while waiting for a slot of " .. what, err.message)
+          assert.equal(0, client:stats().waiting)
+          scope:cancel()
+        end)
+      end
+    end))
+
     it("refuse what would wait beyond max_waiting", with_client({ max = 1, max_waiting = 1 }, function(client)
       weir.scope(function(scope)
         scope:spawn(client.get, client, bad:url("silent"))

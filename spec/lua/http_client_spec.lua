@@ -103,6 +103,25 @@ describe("weir.http client #real", function()
       assert.equal("DELETE  ", http.delete(server:url("/echo")).body)
     end))
 
+    it("sends a body in thousands of pieces, and lets others run meanwhile", real(function()
+      local n, turns, r = 0, 0, nil
+      weir.scope(function(scope)
+        scope:spawn(function()
+          while true do
+            weir.checkpoint()
+            turns = turns + 1
+          end
+        end)
+        r = http.post(server:url("/echo"), { body = function()
+          n = n + 1
+          return n <= 3000 and "x" or nil
+        end })
+        scope:cancel()
+      end)
+      assert.equal("POST  " .. ("x"):rep(3000), r.body)
+      assert.is_true(turns > 20, turns .. " turns")
+    end))
+
     it("reads JSON", real(function()
       assert.equal(201, http.put(server:url("/files/x.json"), { json = { n = 1, list = {} } }).status)
       assert.equal(1, http.get(server:url("/files/x.json")):json().n)
