@@ -2,7 +2,7 @@
 # host/embed_test.sh - tasks that a C host starts, where things go wrong: embed.c over libweir-lua.a.
 set -eu
 pkg-config --exists lua5.4 || { echo "needs lua5.4 for C"; exit 77; }
-flags=$WEIR_CFLAGS
+flags=${WEIR_CFLAGS:-}
 [ "$WEIR_KIND" != asan ] || flags="$flags -fsanitize=address,undefined"
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
