@@ -63,6 +63,7 @@ char *host_app(size_t *size)
 {
     unsigned char tail[TAIL];
     char *chunk = NULL;
+    *size = 0;
     int fd = open(proc_exe, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         fd = open(executed(), O_RDONLY | O_CLOEXEC);

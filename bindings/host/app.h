@@ -8,7 +8,8 @@ enum { HOST_PATH = 4096 };
 /* The file of this executable, with a slash in it. 1, or 0 if the system does not say. */
 int host_self(char *path, size_t size);
 
-/* The Lua chunk behind this executable, for the caller to free, or NULL: it is weir itself. */
+/* The Lua chunk behind this executable, of `*size` bytes, for the caller to free. NULL: it is weir
+ * itself, or, where *size is not 0, what is there cannot be read. */
 char *host_app(size_t *size);
 
 #endif

@@ -249,8 +249,7 @@ static int program(lua_State *L)
     return next_chunk(L, LUA_OK, 0);
 }
 
-/* --- the prompt --------------------------------------------------------------------------------
- */
+/* --- the prompt --------------------------------------------------------------------------- */
 
 static const char interrupted_key; /* its address: the function, in the registry */
 
@@ -383,8 +382,7 @@ static int run_real(lua_State *L, lbox *box, host_run *run, int n)
     return 0;
 }
 
-/* The order of a run on virtual time comes from its seed, and so does what chance the script has.
- */
+/* A run on virtual time has its order from the seed, and so has what chance there is in it. */
 static void seed_random(lua_State *L, const host_options *o)
 {
     lua_getglobal(L, "math");
@@ -484,7 +482,10 @@ int main(int argc, char **argv)
         return EXIT_SCRIPT;
     }
     o.app = host_app(&o.app_size);
-    if (o.app != NULL || host_options_parse(&o)) {
+    if (o.app == NULL && o.app_size > 0) {
+        fputs("weir: cannot read the script inside\n", stderr);
+        o.code = EXIT_USAGE;
+    } else if (o.app != NULL || host_options_parse(&o)) {
         /* libuv makes four threads unless told: four slow queries of SQLite, and no name is looked
          * up any more. They are made at the first blocking work, not before. */
         setenv("UV_THREADPOOL_SIZE", THREADS, 0);

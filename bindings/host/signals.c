@@ -64,8 +64,7 @@ static void handle(int signum)
             return;
         }
     }
-    /* The second signal, or the end of the grace; but the first signal after a timeout is a first.
-     */
+    /* The second signal, or the end of the grace; the first one after a timeout is a first. */
     if (cause > 0 || (cause != 0 && signum == SIGALRM)) {
         static const char text[] = "weir: stopped at once\n";
         ssize_t n = write(STDERR_FILENO, text, sizeof text - 1);

@@ -63,12 +63,32 @@ has 'one name'
 run 2 new folder
 has 'folder is there already'
 
+# no room for what is written: nothing is left of it
+limited() { # BLOCKS WORDS...
+    blocks=$1
+    shift
+    {
+        trap '' XFSZ
+        code=0
+        (ulimit -f "$blocks" && exec "$WEIR" "$@") || code=$?
+        echo "exit code $code"
+    } 2>&1 | cat >err
+}
+limited 0 new full
+has '^weir new: full/main.lua: File too large$'
+has '^exit code 2$'
+[ ! -e full ] || fail 'half a project is left'
+
 # --- weir build
+limited 100 build fine.lua -o full
+has '^weir build: full: File too large$'
+has '^exit code 2$'
+[ -z "$(find . -name 'full*')" ] || fail 'half an executable is left'
 run 2 build fine.lua -o no/such/folder/app
 has '^weir build: no/such/folder/app: No such file or directory$'
 run 2 build fine.lua -o folder
 has '^weir build: folder: Is a directory$'
-[ ! -e folder.new ] || fail 'what could not be renamed stays'
+[ -z "$(find . -name '*.weir-build')" ] || fail 'what could not be renamed stays'
 ln -s /dev/zero zero
 run 2 build fine.lua -o zero
 has '^weir build: zero: File exists$'

@@ -65,6 +65,15 @@ run 0 elsewhere/app --help -e four
 has out '^--help has 6 letters'
 has out '^four has 4 letters'
 
+# a module is whose it is, whatever its name begins with
+mkdir weir
+echo 'return { mine = 5 }' >weir/mine.lua
+echo 'os.exit(require "weir.mine".mine)' >mine.lua
+run 0 "$WEIR" build mine.lua
+has err '1 module inside'
+mv weir gone
+run 5 ./mine
+
 # the exit code, the error's place, and what is C
 cat >fails.lua <<'LUA'
 #!/usr/bin/env weir

@@ -45,8 +45,7 @@ void gnutls_global_deinit(void)
 {
 }
 
-/* --- can be asked for, and fails: GSS-API, LDAP's first step -----------------------------------
- */
+/* --- can be asked for, and fails: GSS-API, LDAP's first step ---------------------------------- */
 
 enum { GSS_FAILURE = 13 << 16 }; /* GSS_S_FAILURE, RFC 2744 */
 

@@ -42,7 +42,8 @@ local function required(source)
   return names
 end
 
-local function is_ours(name) return name == "weir" or name:find "^weir%." or name == "cjson" or name == "cjson.safe" end
+-- Is it inside this program, and so inside the executable? A name that begins with `weir.` may be somebody else's.
+local function is_ours(name) return package.preload[name] ~= nil end
 
 -- What of a connector is C: inside the release binary, modules beside any other.
 local connectors <const> = {
@@ -68,7 +69,8 @@ local function collect(source, more, without, path)
       local text <const> = file and read(file)
       if is_ours(name) then
         for _, module in ipairs(connectors[name] or {}) do
-          if not package.preload[module] then elsewhere[#elsewhere + 1] = module end
+          if not is_ours(module) and not seen[module] then elsewhere[#elsewhere + 1] = module end
+          seen[module] = true
         end
       elseif text then
         found[#found + 1] = { name = name, file = file, source = text }
@@ -136,7 +138,7 @@ local function without_shebang(source) return (source:gsub("^#[^\n]*", "")) end
 
 -- Write it beside, then rename: an executable that runs meanwhile stays whole.
 local function write(out, program, chunk, make_executable)
-  local beside <const> = out .. ".new"
+  local beside <const> = out .. ".weir-build"
   local file, why = io.open(beside, "wb")
   if not file then return out .. ": " .. (why:gsub(".*: ", "")) end
   local fine

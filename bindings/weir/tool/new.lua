@@ -153,6 +153,30 @@ local function library(self)
   return file and ('"%s"'):format(file:match "^(.*)/") or ""
 end
 
+local function write(path, text)
+  local file, why = io.open(path, "w")
+  if not file then return why end
+  local fine
+  fine, why = file:write(text)
+  if fine then fine, why = file:close() else file:close() end
+  return not fine and ("%s: %s"):format(path, why) or nil
+end
+
+-- The files of a project, in its folder; nil, or what went wrong, and then nothing of them is left.
+local function write_all(folder, title, types)
+  for _, name in ipairs(order) do
+    local text = files[name]:gsub("NAME", (title:gsub("%%", "%%%%")))
+    text = text:gsub("LIBRARY", (types:gsub("%%", "%%%%")))
+    local why <const> = write(folder .. "/" .. name, text)
+    if why then
+      for _, made in ipairs(order) do os.remove(folder .. "/" .. made) end
+      os.remove(folder .. "/spec")
+      os.remove(folder)
+      return why
+    end
+  end
+end
+
 --- The command. Returns an exit code.
 ---@param words string[]
 ---@param self string the weir program's file
@@ -170,14 +194,8 @@ function new.main(words, self)
   if not os.execute(("mkdir -p %s"):format(quote(name .. "/spec"))) then
     return fail("%s cannot be made", name)
   end
-  local title <const> = name:match "([^/]+)/*$"
-  for _, file in ipairs(order) do
-    local out, why = io.open(name .. "/" .. file, "w")
-    if not out then return fail("%s", why) end
-    local text <const> = files[file]:gsub("NAME", (title:gsub("%%", "%%%%")))
-    out:write((text:gsub("LIBRARY", function() return library(self) end)))
-    out:close()
-  end
+  local why <const> = write_all(name, name:match "([^/]+)/*$", library(self))
+  if why then return fail("%s", why) end
   local word <const> = name:find "[^%w_./-]" and quote(name) or name
   print(("%s/: %s\nNext: cd %s && weir main.lua one two three && weir busted"):format(name,
     table.concat(order, " "), word))
