@@ -123,8 +123,7 @@ static void api_cancel(weir_runtime *rt, weir_scope *scope, const char *reason)
         weir_scope_cancel(rt, scope, (weir_reason){"cancelled", 0});
 }
 
-/* --- errors --------------------------------------------------------------------------------------
- */
+/* --- errors ----------------------------------------------------------------------------------- */
 
 static int api_raise(lua_State *L, const char *kind, const char *op, const char *fmt, ...)
 {

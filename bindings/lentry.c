@@ -201,8 +201,7 @@ int lcache_tag(lua_State *L, lcache *c, const void *key, size_t length, const lk
     return rc;
 }
 
-/* --- methods
- * -------------------------------------------------------------------------------------- */
+/* --- methods ---------------------------------------------------------------------------------- */
 
 /* cache:peek(key) -> value, whether it is there and fresh. Does not count, wait or load. */
 int lentry_peek(lua_State *L)

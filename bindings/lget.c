@@ -176,8 +176,7 @@ static int check_loader(lua_State *L, const lcache *c, int index, const char *op
     return 1;
 }
 
-/* --- methods
- * -------------------------------------------------------------------------------------- */
+/* --- methods ---------------------------------------------------------------------------------- */
 
 /* cache:get(key, [loader,] ...) -> the value; loader(key, ...) brings it if it is not there. */
 int lget(lua_State *L)

@@ -30,8 +30,7 @@ void lloads_abandon(ltask *t)
         lflight_stop(t->ctx, &t->task);
 }
 
-/* --- what the call brought
- * ------------------------------------------------------------------------ */
+/* --- what the call brought -------------------------------------------------------------------- */
 
 /* The outcome of part i, value or error, is at the top: keep it. If an old value is better than the
  * error it takes its place. */
@@ -130,8 +129,7 @@ static void push_name(lua_State *L, const ltask *t)
 
 const lwork lloads_work = {conclude, ended, push_name};
 
-/* --- the call
- * --------------------------------------------------------------------------------------- */
+/* --- the call --------------------------------------------------------------------------------- */
 
 static void push_task(lua_State *L, int index)
 {

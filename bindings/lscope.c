@@ -426,8 +426,7 @@ static int scope_settle(lua_State *L)
     return lwait_park(L, t, settled, 0);
 }
 
-/* --- a collecting scope: its children in the order they end ------------------------------------
- */
+/* --- a collecting scope: its children in the order they end ----------------------------------- */
 
 static void leave_next(weir_runtime *rt, weir_waiter *w)
 {

@@ -40,8 +40,7 @@ void lsem_push_stats(lua_State *L, const weir_semaphore *s);
 int lsem_acquire(lua_State *L);
 int lsem_try_acquire(lua_State *L);
 
-/* --- lpermit.c: a handle of a permit -----------------------------------------------------------
- */
+/* --- lpermit.c: a handle of a permit ---------------------------------------------------------- */
 typedef struct lpermit lpermit;
 /* Push an empty handle. Raises. */
 lpermit *lpermit_push(lua_State *L, const lbox *box);

@@ -1,5 +1,4 @@
-/* lua_threads.c - two Lua states in two threads, each with a runtime of its own, that pass work by
- * letters.
+/* lua_threads.c - two Lua states in two threads, a runtime each, that pass work by letters.
  *
  * A runtime belongs to one thread. What crosses is a letter (weir/inbox.h): plain memory with the
  * text in it, posted to the other's inbox and there for that thread alone. In the main thread
@@ -52,8 +51,7 @@ typedef struct letter {
     char text[64];
 } letter;
 
-/* --- the thread that asks ----------------------------------------------------------------------
- */
+/* --- the thread that asks --------------------------------------------------------------------- */
 
 static void drop(letter *m)
 {
@@ -119,18 +117,22 @@ static int ask(lua_State *L)
     return s->api->park(L, ask_done, (lua_KContext)m);
 }
 
-/* --- the thread that answers --------------------------------------------------------------------
- */
+/* --- the thread that answers ------------------------------------------------------------------ */
 
-static void on_answered(lua_State *L, weir_task_state state, void *data)
+/* Whatever came of it, the letter goes back: somebody waits for it. Raises nothing. */
+static void send_back(letter *m, const char *text)
 {
-    letter *m = data;
-    (void)state;
-    snprintf(m->text, sizeof m->text, "%s", luaL_tolstring(L, 2, NULL));
     side *asking = m->to->other;
+    snprintf(m->text, sizeof m->text, "%s", text);
     m->to = asking;
     m->letter.deliver = on_answer;
     asking->api->inbox_post(asking->inbox, &m->letter);
+}
+
+static void on_answered(lua_State *L, weir_task_state state, void *data)
+{
+    int is_text = state == WEIR_TASK_DONE && lua_type(L, 2) == LUA_TSTRING;
+    send_back(data, is_text ? lua_tostring(L, 2) : "no answer");
 }
 
 /* Protected: `data` is the letter. */
@@ -145,7 +147,9 @@ static int answer(lua_State *L)
 
 static void on_question(weir_runtime *rt, weir_letter *l)
 {
-    ((letter *)l)->to->api->protect(rt, answer, l);
+    letter *m = (letter *)l;
+    if (m->to->api->protect(rt, answer, m) != 0) /* nothing was started */
+        send_back(m, "no answer");
 }
 
 static void on_over(weir_runtime *rt, weir_letter *l)
@@ -154,8 +158,7 @@ static void on_over(weir_runtime *rt, weir_letter *l)
     ((letter *)l)->to->is_over = 1;
 }
 
-/* --- both
- * ----------------------------------------------------------------------------------------- */
+/* --- both ------------------------------------------------------------------------------------- */
 
 static int open_side(lua_State *L, side *s)
 {
@@ -180,8 +183,8 @@ static int answering(lua_State *L)
     pthread_barrier_wait(s->both);
     while (!s->is_over)
         s->api->loop_once(s->api->loop(L), 1);
-    s->api->end(L, "the program ends",
-                0); /* who never answers is cancelled: its letter goes back */
+    /* Who never answers is cancelled, and its letter goes back. */
+    s->api->end(L, "the program ends", 0);
     pthread_barrier_wait(s->both);
     s->api->inbox_free(s->inbox);
     return 0;

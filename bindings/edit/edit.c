@@ -34,8 +34,7 @@ typedef struct editor {
 
 static editor *current; /* libedit's callbacks know nothing but the process */
 
-/* --- reading ------------------------------------------------------------------------------------
- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 static void finish(editor *e, line_state state)
 {
@@ -101,8 +100,7 @@ static void on_readable(weir_poll *poll, int status, int events, void *data)
         finish(e, e->state);
 }
 
-/* --- the wait
- * --------------------------------------------------------------------------------------- */
+/* --- the wait --------------------------------------------------------------------------------- */
 
 static void stop_editing(editor *e)
 {
@@ -211,8 +209,7 @@ static int edit_interrupt(lua_State *L)
     return 1;
 }
 
-/* --- history, and the ends
- * --------------------------------------------------------------------------- */
+/* --- history, and the ends -------------------------------------------------------------------- */
 
 /* edit:remember(line): into the history, which arrow keys go through. */
 static int edit_remember(lua_State *L)

@@ -99,8 +99,7 @@ void weir__pg_push_rows(lua_State *L, weir_pg *c, const PGresult *r)
     lua_pop(L, 1);
 }
 
-/* --- a result that is too large for one turn ---------------------------------------------------
- */
+/* --- a result that is too large for one turn -------------------------------------------------- */
 typedef struct slices {
     PGresult *r; /* owned; the connection may go meanwhile */
     int row;     /* the next */

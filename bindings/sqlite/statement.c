@@ -127,8 +127,7 @@ void weir__statement_unpin(weir_sqlite *c, weir_statement *s)
         weir__statement_put(c, s);
 }
 
-/* --- on the thread ------------------------------------------------------------------------------
- */
+/* --- on the thread ---------------------------------------------------------------------------- */
 void weir__statements_tidy(weir_sqlite *c)
 {
     weir_link *k = weir_list_first(&c->work_todo);

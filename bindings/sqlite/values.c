@@ -12,8 +12,7 @@
 
 enum { VALUE_NULL, VALUE_INTEGER, VALUE_FLOAT, VALUE_TEXT, VALUE_BLOB };
 
-/* --- Lua to bytes -------------------------------------------------------------------------------
- */
+/* --- Lua to bytes ----------------------------------------------------------------------------- */
 static int put(weir_bytes *b, int type, const void *data, size_t size)
 {
     char tag = (char)type;
@@ -120,8 +119,7 @@ int weir__encode_named(lua_State *L, const weir_lua_api *api, weir_bytes *b, int
     return n;
 }
 
-/* --- bytes to SQLite
- * ------------------------------------------------------------------------------ */
+/* --- bytes to SQLite -------------------------------------------------------------------------- */
 static void take_length(const char **at, uint64_t *length)
 {
     memcpy(length, *at, sizeof *length);
@@ -237,8 +235,7 @@ const char *weir__unknown_name(sqlite3_stmt *stmt, const weir_bytes *b, int n, s
     return NULL;
 }
 
-/* --- SQLite to bytes
- * ------------------------------------------------------------------------------ */
+/* --- SQLite to bytes -------------------------------------------------------------------------- */
 int weir__take_row(sqlite3_stmt *stmt, int n_columns, weir_bytes *out)
 {
     size_t size = out->size;
@@ -287,8 +284,7 @@ int weir__take_names(sqlite3_stmt *stmt, int n_columns, weir_bytes *out)
     return SQLITE_OK;
 }
 
-/* --- bytes to Lua
- * --------------------------------------------------------------------------------- */
+/* --- bytes to Lua ----------------------------------------------------------------------------- */
 void weir__push_value(lua_State *L, const char **at)
 {
     uint64_t length;

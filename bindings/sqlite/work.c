@@ -63,8 +63,7 @@ static void failed(weir_sqlite *c, int rc, int is_readonly, int is_first)
     set_message(op, sqlite3_errmsg(c->db));
 }
 
-/* --- open and close
- * ------------------------------------------------------------------------------- */
+/* --- open and close --------------------------------------------------------------------------- */
 /* Why a file could not be opened, in words that name what is missing. */
 static void explain_open(weir_operation *op, int rc, int system_error, const char *message)
 {
@@ -116,8 +115,7 @@ static void work_close(weir_sqlite *c)
     c->db = NULL;
 }
 
-/* --- statements
- * ----------------------------------------------------------------------------------- */
+/* --- statements ------------------------------------------------------------------------------- */
 static int is_empty(weir_sqlite *c, const char *tail)
 {
     sqlite3_stmt *more = NULL;
@@ -272,8 +270,7 @@ static void work_query(weir_sqlite *c)
     fetch(c, s, 1);
 }
 
-/* --- scripts
- * ---------------------------------------------------------------------------------------- */
+/* --- scripts ---------------------------------------------------------------------------------- */
 static int run_one(weir_sqlite *c, sqlite3_stmt *stmt)
 {
     int64_t before = sqlite3_total_changes64(c->db);
@@ -319,8 +316,7 @@ static void work_exec(weir_sqlite *c)
     }
 }
 
-/* --- backup
- * --------------------------------------------------------------------------------------- */
+/* --- backup ----------------------------------------------------------------------------------- */
 /* The copy's file is made here, so that it is ours to remove if nothing comes of it. One that is
  * there is not even opened: closing it again would take from SQLite the locks that this process
  * may have on it. */
@@ -347,8 +343,7 @@ static void work_backup(weir_sqlite *c)
     sqlite3_finalize(stmt);
 }
 
-/* --- one work item
- * ------------------------------------------------------------------------------------ */
+/* --- one work item ---------------------------------------------------------------------------- */
 void weir__work(void *connection)
 {
     weir_sqlite *c = connection;

@@ -24,8 +24,7 @@ static weir_request *request_at(weir_link *k)
     return weir_container(k, weir_request, link);
 }
 
-/* --- groups ------------------------------------------------------------------------------------
- */
+/* --- groups ----------------------------------------------------------------------------------- */
 
 static weir_group *group_new(weir_batch *b)
 {
@@ -88,8 +87,7 @@ static void take_out(weir_request *r)
     wake_joiners(b);
 }
 
-/* --- flushing ----------------------------------------------------------------------------------
- */
+/* --- flushing --------------------------------------------------------------------------------- */
 
 static void fly(weir_batch *b, weir_group *g)
 {
@@ -177,8 +175,7 @@ void weir_batch_flush(weir_batch *b)
     schedule(b);
 }
 
-/* --- life --------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 int weir_batch_init(weir_runtime *rt, weir_batch *b, const weir_batch_ops *ops,
                     const weir_batch_options *options, const char *name)
@@ -205,8 +202,7 @@ void weir_batch_fini(weir_batch *b)
     b->closed = 1;
 }
 
-/* --- requests ----------------------------------------------------------------------------------
- */
+/* --- requests --------------------------------------------------------------------------------- */
 
 int weir_batch_add(weir_batch *b, weir_request *r)
 {
@@ -308,8 +304,7 @@ static void request_left(weir_flight *f, weir_status status)
     stats->closes += status == WEIR_CLOSED;
 }
 
-/* --- can it still land? ------------------------------------------------------------------------
- */
+/* --- can it still land? ----------------------------------------------------------------------- */
 
 static int group_can_land(weir_graph *graph, const weir_group *g)
 {
@@ -335,8 +330,7 @@ static int request_can_land(weir_graph *graph, const weir_flight *f)
 
 static const weir_flight_keeper keeper = {request_ended, request_left, NULL, request_can_land};
 
-/* --- ends --------------------------------------------------------------------------------------
- */
+/* --- ends ------------------------------------------------------------------------------------- */
 
 /* Who waits gets CLOSED; who is interested without waiting sees it FAILED. */
 static void close_request(weir_batch *b, weir_request *r)
@@ -396,8 +390,7 @@ void weir_batch_drain(weir_batch *b, weir_waiter *w, uint64_t deadline)
     wake_joiners(b);
 }
 
-/* --- what is said of it ------------------------------------------------------------------------
- */
+/* --- what is said of it ----------------------------------------------------------------------- */
 
 uint64_t weir_batch_retry_after(const weir_batch *b)
 {

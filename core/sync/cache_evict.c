@@ -12,8 +12,7 @@
  */
 #include "cache.h"
 
-/* --- the end of an entry -----------------------------------------------------------------------
- */
+/* --- the end of an entry ---------------------------------------------------------------------- */
 
 static weir_link *behind(const weir_cache *c, const weir_link *k)
 {
@@ -47,8 +46,7 @@ void weir__entry_remove(weir_cache *c, weir_entry *e)
     entry_free(c, e);
 }
 
-/* --- who goes ------------------------------------------------------------------------------------
- */
+/* --- who goes --------------------------------------------------------------------------------- */
 
 static int is_over(const weir_cache *c, const weir_entry *e)
 {
@@ -114,8 +112,7 @@ void weir__cache_tend(weir_cache *c)
         weir__cache_reap(c, WEIR_CACHE_REAP);
 }
 
-/* --- what is doomed ------------------------------------------------------------------------------
- */
+/* --- what is doomed --------------------------------------------------------------------------- */
 
 void weir__cache_reap(weir_cache *c, uint32_t n)
 {

@@ -206,8 +206,7 @@ static int sh(lua_State *L)
     return call_wait(L, &p->call, w, &sh_ops, WEIR_FOREVER, sh_done);
 }
 
-/* --- digest(path) -> 16 hexadecimal digits (FNV-1a) ---------------------------------------------
- */
+/* --- digest(path) -> 16 hexadecimal digits (FNV-1a) ------------------------------------------- */
 
 typedef struct file {
     call call; /* first; owned by the box and, until it is done, by the thread pool */
@@ -281,8 +280,7 @@ static int digest(lua_State *L)
     return call_wait(L, &f->call, w, &digest_ops, WEIR_FOREVER, digest_done);
 }
 
-/* --- approve(question [, timeout]) -> boolean --------------------------------------------------
- */
+/* --- approve(question [, timeout]) -> boolean ------------------------------------------------- */
 
 static void approve_leave(weir_runtime *rt, weir_waiter *w)
 {

@@ -127,8 +127,7 @@ static void begin(lua_State *L, program *p, workflow *w)
     lua_settop(L, environment);
 }
 
-/* --- the outside --------------------------------------------------------------------------------
- */
+/* --- the outside ------------------------------------------------------------------------------ */
 
 static void on_signal(uv_signal_t *handle, int signum)
 {

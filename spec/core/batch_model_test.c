@@ -45,8 +45,7 @@ typedef struct op {
             (b)->line = __LINE__;                                                                  \
     } while (0)
 
-/* --- the embedder ------------------------------------------------------------------------------
- */
+/* --- the embedder ----------------------------------------------------------------------------- */
 
 /* -1: of none. */
 static int id_of(weir_link *k)
@@ -132,8 +131,7 @@ static void on_turn(weir_runtime *rt, weir_waiter *w)
     w->status = WEIR_IDLE;
 }
 
-/* --- operations, on both -------------------------------------------------------------------------
- */
+/* --- operations, on both ---------------------------------------------------------------------- */
 
 static int free_seat(const bed *b, int from, int to)
 {
@@ -350,8 +348,7 @@ static void compare(bed *b)
         EXPECT(b, (weir_status)b->seat[i].waiter.status == m->seat[i].status);
 }
 
-/* --- a sequence ----------------------------------------------------------------------------------
- */
+/* --- a sequence ------------------------------------------------------------------------------- */
 
 typedef struct plan {
     uint64_t seed;

@@ -71,8 +71,7 @@ typedef struct world {
         }                                                                                          \
     } while (0)
 
-/* --- the embedder ------------------------------------------------------------------------------
- */
+/* --- the embedder ----------------------------------------------------------------------------- */
 
 static void resume(weir_runtime *rt, weir_task *t);
 
@@ -130,8 +129,7 @@ static void land_all(actor *a, int fails)
     weir_group_landed(g);
 }
 
-/* --- steps
- * ---------------------------------------------------------------------------------------- */
+/* --- steps ------------------------------------------------------------------------------------ */
 
 /* 1: it waits now; -1: it must end as cancelled. */
 static int ask_for(actor *a, int key, uint32_t ns)

@@ -3,8 +3,7 @@
  */
 #include "batch_bed.h"
 
-/* --- when it is flushed ------------------------------------------------------------------------
- */
+/* --- when it is flushed ----------------------------------------------------------------------- */
 
 static void bad_options_are_refused(void **state)
 {
@@ -162,8 +161,7 @@ static void by_hand_it_flies_when_the_turn_is_over(void **state)
     shut_bed();
 }
 
-/* --- how many fly ------------------------------------------------------------------------------
- */
+/* --- how many fly ----------------------------------------------------------------------------- */
 
 static void no_more_fly_than_may(void **state)
 {
@@ -249,8 +247,7 @@ static void more_than_may_wait_are_told(void **state)
     shut_bed();
 }
 
-/* --- who gets what -----------------------------------------------------------------------------
- */
+/* --- who gets what ---------------------------------------------------------------------------- */
 
 static void a_key_that_is_asked_for_again_joins(void **state)
 {

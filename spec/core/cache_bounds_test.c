@@ -1,8 +1,7 @@
 /* cache_bounds_test.c - how much is kept, who goes, and that no call is a long one. */
 #include "cache_bed.h"
 
-/* --- bounds ------------------------------------------------------------------------------------
- */
+/* --- bounds ----------------------------------------------------------------------------------- */
 
 static void what_was_hit_is_spared_once(void **state)
 {
@@ -203,8 +202,7 @@ static void more_waiters_than_allowed_are_told(void **state)
     shut_bed();
 }
 
-/* --- clears ------------------------------------------------------------------------------------
- */
+/* --- clears ----------------------------------------------------------------------------------- */
 
 /* k00001 and on, with values from `value` on; without a look at the whole cache each time. */
 static void fill(intptr_t value, int n)

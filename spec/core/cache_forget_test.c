@@ -3,8 +3,7 @@
  */
 #include "cache_bed.h"
 
-/* --- invalidation ------------------------------------------------------------------------------
- */
+/* --- invalidation ----------------------------------------------------------------------------- */
 
 /* Caffeine 193, dataloader, lru-cache: what was loading when it was invalidated must not appear;
  * and who waited still gets it, who comes later begins anew. */
@@ -133,8 +132,7 @@ static void deletes_say_whether_there_was_something(void **state)
     shut_bed();
 }
 
-/* --- tags --------------------------------------------------------------------------------------
- */
+/* --- tags ------------------------------------------------------------------------------------- */
 
 static void a_tag_deletes_what_has_it_and_nothing_else(void **state)
 {

@@ -173,8 +173,7 @@ static void tend(model *m)
     reap(m, WEIR_CACHE_REAP);
 }
 
-/* --- look-ups ----------------------------------------------------------------------------------
- */
+/* --- look-ups --------------------------------------------------------------------------------- */
 
 static model_answer must_wait(model *m, int load)
 {
@@ -224,8 +223,7 @@ model_answer cache_model_peek(const model *m, int key)
     return (model_answer){e->negative ? WEIR_FOUND_NEGATIVE : WEIR_FOUND_FRESH, 0, e->value, -1};
 }
 
-/* --- what changes it ----------------------------------------------------------------------------
- */
+/* --- what changes it -------------------------------------------------------------------------- */
 
 int cache_model_begin(model *m, int key, int behind)
 {
@@ -397,8 +395,7 @@ void cache_model_close(model *m)
     cache_model_clear(m);
 }
 
-/* --- tags ---------------------------------------------------------------------------------------
- */
+/* --- tags ------------------------------------------------------------------------------------- */
 
 static uint64_t deleted_at(const model *m, int tag)
 {

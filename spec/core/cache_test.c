@@ -5,8 +5,7 @@
 
 #include "cache_bed.h"
 
-/* --- options -----------------------------------------------------------------------------------
- */
+/* --- options ---------------------------------------------------------------------------------- */
 
 static void bad_options_are_refused(void **state)
 {
@@ -25,8 +24,7 @@ static void bad_options_are_refused(void **state)
     shut_bed();
 }
 
-/* --- time --------------------------------------------------------------------------------------
- */
+/* --- time ------------------------------------------------------------------------------------- */
 
 static void a_value_is_fresh_to_the_nanosecond(void **state)
 {
@@ -335,8 +333,7 @@ static void a_ttl_of_nothing_is_single_flight_alone(void **state)
     shut_bed();
 }
 
-/* --- early refresh -----------------------------------------------------------------------------
- */
+/* --- early refresh ---------------------------------------------------------------------------- */
 
 /* Refreshes asked for by one look at each of `looks` caches' worth of time left. */
 static int early_of(uint64_t load_time, uint64_t left, double beta, int looks)
@@ -418,8 +415,7 @@ static void a_failed_early_refresh_rests(void **state)
     shut_bed();
 }
 
-/* --- the hit -----------------------------------------------------------------------------------
- */
+/* --- the hit ---------------------------------------------------------------------------------- */
 
 static void a_hit_allocates_nothing_and_moves_nothing(void **state)
 {

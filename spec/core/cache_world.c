@@ -97,8 +97,7 @@ static void end_load(world_actor *a, int cancelled)
     weir_flight_land(w->rt, f, state, value);
 }
 
-/* --- asking --------------------------------------------------------------------------------------
- */
+/* --- asking ----------------------------------------------------------------------------------- */
 
 static void note(world_actor *a, world_outcome outcome, intptr_t got)
 {
@@ -172,8 +171,7 @@ static void asked(world_actor *a)
     }
 }
 
-/* --- steps
- * ---------------------------------------------------------------------------------------- */
+/* --- steps ------------------------------------------------------------------------------------ */
 
 static void put(world *w, int key)
 {
@@ -322,8 +320,7 @@ world *world_run(const world_program *p, weir_simulator *sim, const world *setup
     return w;
 }
 
-/* --- the programs -------------------------------------------------------------------------------
- */
+/* --- the programs ----------------------------------------------------------------------------- */
 
 static int counts(const world *w, world_outcome outcome)
 {

@@ -3,8 +3,7 @@
  */
 #include "flight_bed.h"
 
-/* --- landing -----------------------------------------------------------------------------------
- */
+/* --- landing ---------------------------------------------------------------------------------- */
 
 static void who_waits_gets_it_in_order(void **state)
 {
@@ -88,8 +87,7 @@ static void the_outcome_is_there_until_the_last_has_seen_it(void **state)
     bed_shut();
 }
 
-/* --- leaving -----------------------------------------------------------------------------------
- */
+/* --- leaving ---------------------------------------------------------------------------------- */
 
 /* Whoever asked first is one like the others: cancelled, out of time, it does not matter. */
 static void who_leaves_concerns_himself(void **state)
@@ -221,8 +219,7 @@ static void what_is_lasting_goes_on_without_anybody(void **state)
     bed_shut();
 }
 
-/* --- every order -------------------------------------------------------------------------------
- */
+/* --- every order ------------------------------------------------------------------------------ */
 
 static uint64_t land_at;
 

@@ -446,8 +446,7 @@ static void equal_seeds_give_equal_runs(void **state)
     check_figure("replays", n);
 }
 
-/* --- several runtimes
- * ------------------------------------------------------------------------------ */
+/* --- several runtimes ------------------------------------------------------------------------- */
 
 #define AT_ONCE 4
 

@@ -140,8 +140,7 @@ static void the_root_can_be_cancelled(void **state)
     bed_free(&b);
 }
 
-/* --- deadlines and shields -----------------------------------------------------------------------
- */
+/* --- deadlines and shields -------------------------------------------------------------------- */
 
 static void a_deadline_cancels_and_says_so(void **state)
 {
@@ -286,8 +285,7 @@ static void a_shield_can_be_cancelled_itself(void **state)
     bed_free(&b);
 }
 
-/* --- against the definition
- * ------------------------------------------------------------------------ */
+/* --- against the definition ------------------------------------------------------------------- */
 
 #define SCOPES 20
 

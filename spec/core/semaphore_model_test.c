@@ -212,8 +212,7 @@ static void model_timeouts(bed *b)
     }
 }
 
-/* --- operations, on both ------------------------------------------------------------------------
- */
+/* --- operations, on both ---------------------------------------------------------------------- */
 
 static weir_task *holder_of(bed *b, int holder)
 {

@@ -116,8 +116,7 @@ static uint32_t bed_choose(void *ctx, uint32_t n, weir_choice kind)
     return (uint32_t)b->chosen;
 }
 
-/* --- what happens to timers ---------------------------------------------------------------------
- */
+/* --- what happens to timers ------------------------------------------------------------------- */
 
 /* Deadlines where wheels break: now, next to now, far, next to slot borders, equal ones, the end.
  */
@@ -336,8 +335,7 @@ static void random_sequences_match_with_chosen_order(void **state)
     random_sequences(1, 3, check_scaled(1500));
 }
 
-/* --- single promises ----------------------------------------------------------------------------
- */
+/* --- single promises -------------------------------------------------------------------------- */
 
 static bed *bed_new(uint64_t start)
 {
