@@ -86,6 +86,7 @@ for program in "$WEIR waits.lua" ./waits; do
 done
 
 # who ignores SIGHUP for it (nohup) means it
+: >out
 (
     trap '' HUP
     exec "$WEIR" waits.lua
