@@ -231,8 +231,8 @@ M.goals = {
     text = "3 times dataloader",
     why = "likewise a task for each, where dataloader makes a promise: 5,000 of 8,100 instructions" },
   { key = "pg_query", of = "pg_query", impl = "node-postgres", factor = 1 / 2, text = "half of node-postgres",
-    why = "half of it is the kernel's, in the two system calls of a query, and of the rest two thirds are Lua's and weir's:"
-      .. " the loan, the lock, two switches, the table of rows" },
+    why = "half of it is the kernel's, in the two system calls of a query; of the rest two thirds are Lua's and"
+      .. " weir's: the loan, the lock, two switches, the table of rows" },
   { key = "pg_prepared_elapsed", of = "pg_prepared_elapsed", impl = "pgbench", factor = 2,
     text = "twice pgbench, 10 connections" },
   { key = "parked_bytes@100000", most = 1400, text = "a bare coroutine of 1,120, and 280",
