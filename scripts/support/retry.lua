@@ -50,7 +50,7 @@ function retry.date(value)
     return nil
   end
   local year, month, day, hour, minute, second = date_parts(value:match("^%s*(.-)%s*$"))
-  if not year or not month then
+  if not year or not month or day < 1 or day > 31 or hour > 23 or minute > 59 or second > 60 then
     return nil
   end
   return epoch(whole_year(year), month, day, hour, minute, second)

@@ -404,6 +404,47 @@ describe("dedup: the proxy #real", function()
     assert.equal(1, proxy:stats().origin.requests)
   end))
 
+  it("gives everybody what is his, and leaves nothing, whoever leaves and whatever fails", function()
+    local random = helper.random()
+    local kinds = {
+      mine = { ["cache-control"] = "private" }, vary = { vary = "x-who", ["cache-control"] = "max-age=0" },
+      ask = { ["cache-control"] = "no-cache", etag = '"1"' }, page = { ["cache-control"] = "max-age=0" },
+    }
+    with_proxy(function(r, n)
+      local kind = r.path:match "^/(%a+)"
+      weir.sleep(random(0, 3) / 1000)
+      if kind == "fail" and n % 2 == 0 then return { status = 503 } end
+      local head = { ["x-n"] = tostring(n) }
+      for name, value in pairs(kinds[kind] or {}) do head[name] = value end
+      if kind == "ask" and r.headers["if-none-match"] and n % 3 > 0 then return { status = 304, headers = head } end
+      return { status = 200, headers = head, body = kind == "page" and "page" or r.headers["x-who"] }
+    end, function(get, seen, proxy, origin)
+      local names, done = { "mine", "vary", "ask", "page", "fail" }, 0
+      local function client(i)
+        local kind, who = names[random(1, #names)], "who" .. random(1, 4)
+        local path = ("/%s/%d"):format(kind, random(1, 2))
+        local before = seen[path] or 0
+        local patience = random(0, 1) == 0 and 60 or random(1, 30) / 1000
+        local fine, response = pcall(weir.timeout, patience, get, path, { ["x-who"] = who },
+          i % 20 == 0 and "POST" or "GET")
+        if not fine or response.status ~= 200 then
+          assert.truthy(not fine and weir.kind(response) == "timeout" or response.status == 503, tostring(response))
+          return
+        end
+        done = done + 1
+        local own = kind == "mine" or kind == "vary" or i % 20 == 0 and kind ~= "page"
+        assert.truthy(not own or response.body == who, kind .. ": " .. response.body .. " for " .. who)
+        assert.truthy(kind ~= "ask" or tonumber(response.headers["x-n"]) > before, response.headers["x-n"])
+      end
+      weir.each({ n = 1000 }, function(_, i) client(i) end, { limit = 30 })
+      assert.is_true(done > 100, done)
+      support.wait_until(function() return proxy.server:stats().active == 0 and origin:stats().active == 0 end)
+      local inner = proxy.proxy
+      support.wait_until(function() return not next(inner.renewing) end)
+      assert.same({ 0, 0, 0 }, { inner.cache.loading, inner.cache.waiting, inner.origin.client:stats().held })
+    end, "--timeout", "30")()
+  end)
+
   it("shows its counts", with_proxy(function() return { status = 200, body = "x" } end, function(get)
     get "/"
     get "/"

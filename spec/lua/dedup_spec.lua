@@ -45,6 +45,18 @@ describe("dedup: the words of Cache-Control", function()
     assert.is_nil(seconds("public", "max-age"))
   end)
 
+  it("beside it: dates have three forms, and must be ones that there are", function()
+    for _, text in ipairs { "Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT",
+      "Sun Nov  6 08:49:37 1994" } do
+      assert.equal(784111777, directives.date(text), text)
+    end
+    for _, text in ipairs { "Sun, 00 Nov 1994 08:49:37 GMT", "Sun, 32 Nov 1994 08:49:37 GMT", "0", "-1",
+      "Sun, 06 Now 1994 08:49:37 GMT", "Sun, 06 Nov 1994 24:49:37 GMT", "Sun, 06 Nov 1994 08:60:37 GMT",
+      "Sun, 06 Nov 1994 08:49:37" } do
+      assert.is_nil(directives.date(text), text)
+    end
+  end)
+
   it("of a Vary are names, or anything", function()
     assert.same({ "accept", "accept-language" }, directives.vary "Accept-Language,accept ,, Accept")
     assert.equal("*", directives.vary "accept, *")
