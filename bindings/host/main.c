@@ -75,14 +75,14 @@ static void print_stats(lua_State *L, const host_run *run)
         host_stats_print(L, run->ctx->rt, run->started, run->options->is_virtual);
 }
 
-/* What could not be written is an error of the program. Returns the exit code. */
+/* What could not be written is an error of a program that knows of none. Returns the exit code. */
 static int end_output(host_options *o)
 {
-    if (fflush(stdout) != 0 || ferror(stdout)) {
+    if ((fflush(stdout) != 0 || ferror(stdout)) && o->code == 0) {
         fprintf(stderr, "weir: cannot write to standard output: %s\n", strerror(errno));
-        clearerr(stdout);
-        o->code = o->code != 0 ? o->code : EXIT_SCRIPT;
+        o->code = EXIT_SCRIPT;
     }
+    clearerr(stdout);
     return o->code;
 }
 
