@@ -239,8 +239,8 @@ function page.write(run)
   if #run.core > 0 then
     emit "\n## The core without Lua\n"
     emit "What a C program pays: a loan of a pool, a permit, a hand-off from waiter to waiter (`bench/pool_core.c`); the"
-    emit "hit of a cache, its memory under a bound, its pauses (`bench/cache_core.c`); how often a cache that holds so"
-    emit "much of its keys has what it is asked for, beside other ways to evict (`bench/sieve.c`).\n"
+    emit "hit of a cache, its memory under a bound, its pauses (`bench/cache_core.c`); how often a cache for so many of"
+    emit "its keys has what it is asked for, beside other ways to evict (`bench/sieve.c`).\n"
     emit "```"
     for _, line in ipairs(run.core) do emit("%s", line) end
     emit "```"

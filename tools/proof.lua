@@ -409,9 +409,9 @@ local function tests_of(technique)
   end
   for i, group in ipairs(groups) do
     local of <const> = units[group]
-    groups[i] = of.all and group .. "[.]" or ("%s[.](%s)$"):format(group, table.concat(of, "|"))
+    groups[i] = of.all and group .. "\\." or ("%s\\.(%s)$"):format(group, table.concat(of, "|"))
   end
-  return ("[.](%s)"):format(table.concat(groups, "|"))
+  return ("\\.(%s)"):format(table.concat(groups, "|"))
 end
 
 local function emit_techniques(sums, by)
@@ -449,7 +449,7 @@ local function emit_regress(list)
   emit "\n### Bugs of others, and of our own\n"
   emit("Bugs that other libraries for concurrency have or had, or that weir once had, each with a test of its own"
     .. " (`spec/regress/`): %d.", n)
-  emit "\nAgain: `ctest --test-dir build -R '[.][0-9]{3}_'`"
+  emit "\nAgain: `ctest --test-dir build -R '\\.[0-9][0-9][0-9]_'`"
 end
 
 local function emit_minor(sums, by)
