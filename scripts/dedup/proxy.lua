@@ -27,8 +27,7 @@ proxy.__index = proxy
 local PASS_TTL <const> = 10     -- seconds that "ask for yourself" is remembered
 local KEYS <const> = 3          -- longer keys tried before a request goes its own way
 local ASKED <const> = 3         -- times that a request waits for the origin to be asked anew
-local VARIES <const> = 10000    -- URLs whose Vary is remembered
-local VARY_BYTES <const> = 16 << 20
+local VARY_SHARE <const> = 8 -- of the memory of answers, one part in so many is for what URLs vary by
 local RETRY <const> = "1"       -- seconds of Retry-After where nothing better is known
 
 local function size_of_names(names)
@@ -39,8 +38,8 @@ end
 function proxy.new(given)
   local self = setmetatable({ given = given, origin = new_origin(given), began = weir.now(), renewing = {},
     changes = 0 }, proxy)
-  self.varies = weir.cache { name = "vary", ttl = math.huge, max = VARIES, max_bytes = VARY_BYTES,
-    size = size_of_names }
+  self.varies = weir.cache { name = "vary", ttl = math.huge, max = given.max_entries,
+    max_bytes = math.max(given.max_bytes // VARY_SHARE, 1), size = size_of_names }
   self.cache = weir.cache {
     name = "answers", max = given.max_entries, max_bytes = given.max_bytes, size = size_of,
     max_waiting = given.max_waiting,
