@@ -353,6 +353,8 @@ static inline int lwait_spend(lua_State *L, ltask *t)
 {
     return weir_task_spend(&t->task) && lua_isyieldable(L);
 }
+/* Raise because there is no task: `hint` says what helps, and the text where it is called. */
+int lwait_refuse_outside(lua_State *L, const char *op, const char *hint);
 /* Raise because `t` (or NULL) is not a task that runs in L; because it cannot wait here. */
 ltask *lwait_refuse_task(lua_State *L, const ltask *t, const char *op);
 void lwait_refuse(lua_State *L, const ltask *t, const char *op);
@@ -438,7 +440,7 @@ int ltask_push_values(lua_State *L, int index, ltask *t);
 void ltask_push_settled(lua_State *L, int index, ltask *t);
 /* Append {error, traceback, name} to the errors of `blamed`; the error is at `index`. */
 void lscope_add_error(lua_State *L, lcontext *ctx, weir_scope *blamed, int index, ltask *t);
-/* Push errors[1].error of scope `s`; 0 if there is none. */
+/* Push errors[1].error of scope `s`, whose traceback becomes the one of `s`; 0 if there is none. */
 int lscope_push_first_error(lua_State *L, lcontext *ctx, weir_scope *s);
 /* weir.run(fn, ...) inside a task: a scope. */
 int lscope_run(lua_State *L);

@@ -14,7 +14,7 @@ static int start(lua_State *L, const char *op, lsem *s, int fn, const ljob *job)
     lcheck_function(L, fn, op, "fn");
     ltask *t = ltask_current(s->ctx);
     if (t == NULL)
-        return lerror_raise(L, "misuse", op, "must be called inside a task");
+        return lwait_refuse_outside(L, op, "in weir.run, or in a script of the weir program");
     weir_scope *parent = t->task.current;
     int rc = ltask_spawn(L, s->ctx, lua_gettop(L) - fn, parent, 0, job);
     if (rc == 0)

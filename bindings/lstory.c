@@ -154,6 +154,8 @@ int lscope_push_first_error(lua_State *L, lcontext *ctx, weir_scope *s)
         return 0;
     }
     lua_rawgeti(L, -1, 1);
+    lua_getfield(L, -1, "traceback"); /* what the task failed of */
+    lua_setfield(L, -4, "traceback");
     lua_getfield(L, -1, "error");
     lua_replace(L, -4);
     lua_pop(L, 2);
@@ -179,19 +181,10 @@ void ltask_push_story(lua_State *L, ltask *t, int index)
     luaL_checkstack(L, 12, "report");
     lua_pushliteral(L, "");
     ltask_push(L, t);
-    int task = lua_gettop(L), of_body;
+    int task = lua_gettop(L);
     lua_pushvalue(L, task - 1);
     lua_pushvalue(L, index);
-    of_body = ltask_push_field(L, task, t, "traceback") == LUA_TSTRING;
-    if (!of_body) { /* it came from a child */
-        lua_pop(L, 1);
-        if (ltask_push_field(L, task, t, "errors") == LUA_TTABLE &&
-            lua_rawgeti(L, -1, 1) == LUA_TTABLE) {
-            lua_getfield(L, -1, "traceback");
-            lua_replace(L, -3);
-            lua_pop(L, 1);
-        }
-    }
+    ltask_push_field(L, task, t, "traceback");
     append_failure(L, "");
     if (ltask_push_field(L, task, t, "errors") == LUA_TTABLE) {
         lua_Integer n = (lua_Integer)lua_rawlen(L, -1);

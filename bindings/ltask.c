@@ -56,9 +56,8 @@ static int core_spawn(lua_State *L)
 {
     ltask *t = ltask_current(lcontext_here(L));
     if (t == NULL)
-        return lerror_raise(L, "misuse", "weir.spawn",
-                            "must be called inside a task; outside, weir.detach gives a task to "
-                            "the root scope");
+        return lwait_refuse_outside(L, "weir.spawn",
+                                    "outside, weir.detach gives a task to the root scope");
     return spawn(L, 1, t->task.current, 0, "weir.spawn");
 }
 

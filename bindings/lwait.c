@@ -9,12 +9,43 @@
 
 #include "context.h"
 
+/* Push " at FILE:LINE" of `of`, and 1: where its own code called the library, or where the library
+ * is if it is a task of the library's. 0: nothing is known. */
+static int push_line(lua_State *L, lua_State *of)
+{
+    const char *folder = lbox_of(L)->folder;
+    size_t n = folder != NULL ? strlen(folder) : 0;
+    int first = -1;
+    lua_Debug ar;
+    for (int level = 0; of != NULL && lua_getstack(of, level, &ar); level++) {
+        if (!lua_getinfo(of, "Sl", &ar) || ar.currentline <= 0)
+            continue;
+        if (first < 0)
+            first = level;
+        if (n == 0 || strncmp(ar.source, folder, n) != 0) {
+            first = level;
+            break;
+        }
+    }
+    if (first < 0 || !lua_getstack(of, first, &ar) || !lua_getinfo(of, "Sl", &ar))
+        return 0;
+    lua_pushfstring(L, " at %s:%d", ar.short_src, ar.currentline);
+    return 1;
+}
+
+int lwait_refuse_outside(lua_State *L, const char *op, const char *hint)
+{
+    /* Plain Lua shows no stack of an error object: its text has to say where. */
+    if (!push_line(L, L))
+        lua_pushliteral(L, "");
+    return lerror_raise(L, "misuse", op, "must be called inside a task (%s)%s%s", hint,
+                        *lua_tostring(L, -1) != '\0' ? ", is called" : "", lua_tostring(L, -1));
+}
+
 ltask *lwait_refuse_task(lua_State *L, const ltask *t, const char *op)
 {
     if (t == NULL || t->co == NULL)
-        lerror_raise(L, "misuse", op,
-                     "must be called inside a task (in weir.run, or in a script "
-                     "of the weir program)");
+        lwait_refuse_outside(L, op, "in weir.run, or in a script of the weir program");
     lerror_raise(L, "misuse", op,
                  "called in a coroutine of your own: a wait there would stop the task, not the "
                  "coroutine; use weir.spawn instead of coroutine.create or wrap");
@@ -81,30 +112,6 @@ int lwait_park(lua_State *L, ltask *t, lua_KFunction k, lua_KContext kctx)
     return yield_task(L, t, k, kctx);
 }
 
-/* Push " at FILE:LINE" of the wait of `t`, and 1: where its own code called the library, or where
- * the library waits if it is a task of the library's. 0: nothing is known. */
-static int push_line(lua_State *L, const ltask *t)
-{
-    const char *folder = lbox_of(L)->folder;
-    size_t n = folder != NULL ? strlen(folder) : 0;
-    int first = -1;
-    lua_Debug ar;
-    for (int level = 0; t->co != NULL && lua_getstack(t->co, level, &ar); level++) {
-        if (!lua_getinfo(t->co, "Sl", &ar) || ar.currentline <= 0)
-            continue;
-        if (first < 0)
-            first = level;
-        if (n == 0 || strncmp(ar.source, folder, n) != 0) {
-            first = level;
-            break;
-        }
-    }
-    if (first < 0 || !lua_getstack(t->co, first, &ar) || !lua_getinfo(t->co, "Sl", &ar))
-        return 0;
-    lua_pushfstring(L, " at %s:%d", ar.short_src, ar.currentline);
-    return 1;
-}
-
 void lwait_push_waits(lua_State *L, ltask *t)
 {
     const weir_waiter *w = &t->task.wait;
@@ -124,7 +131,7 @@ void lwait_push_waits(lua_State *L, ltask *t)
         lua_pushfstring(L, " waits in %s '%s'", w->ops->op, name);
     else
         lua_pushfstring(L, " waits in %s", w->ops->op);
-    n += push_line(L, t);
+    n += push_line(L, t->co);
     lua_concat(L, n);
 }
 
