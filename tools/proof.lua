@@ -409,9 +409,10 @@ local function tests_of(technique)
   end
   for i, group in ipairs(groups) do
     local of <const> = units[group]
-    groups[i] = of.all and group .. "\\." or ("%s\\.(%s)$"):format(group, table.concat(of, "|"))
+    groups[i] = of.all and group .. "\\."
+      or ("%s\\.%s$"):format(group, #of > 1 and "(" .. table.concat(of, "|") .. ")" or of[1])
   end
-  return ("\\.(%s)"):format(table.concat(groups, "|"))
+  return "\\." .. (#groups > 1 and "(" .. table.concat(groups, "|") .. ")" or groups[1])
 end
 
 local function emit_techniques(sums, by)
