@@ -138,10 +138,14 @@ local function ttl_of(answer)
   return answer.verdict.ttl - (weir.now() - answer.at)
 end
 
+local from_origin <const> = { miss = true, revalidated = true, failed = true }
+
 -- `how` is for Cache-Status, which gets the ttl here.
 local function reply(self, request, answer, what, how)
   local head = heads.to_client(answer.headers, count(self, what))
-  head.age = tostring(math.floor(answer.verdict.age + weir.now() - answer.at))
+  if answer.headers.age or not from_origin[what] then -- Age says that a cache had it (RFC 9111, 5.1)
+    head.age = tostring(math.floor(answer.verdict.age + weir.now() - answer.at))
+  end
   how.ttl = answer.verdict.kept and ttl_of(answer) or nil
   head["cache-status"] = cache_status(head["cache-status"], how)
   if answer.status == 200 and heads.is_not_modified(request, answer.headers) then
