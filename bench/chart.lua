@@ -2,7 +2,7 @@
 --
 -- chart.svg { title=, tick = function(value) -> text, blocks = { { title=, goals = { value ... },
 -- bars = { { name=, value=, text=, is_weir= } ... } } ... } } gives the text of a file. Text stays text; colours follow
--- the reader's light or dark scheme, on a ground of the picture's own, as the page around it may have another; no
+-- the reader's light or dark scheme, on a ground of the chart's own, as the page around it may have another; no
 -- script, nothing from elsewhere. All bars of a chart share their scale: from 0, or logarithmic where the largest is
 -- more than a hundred times the smallest, and the chart says so. It is 456 wide, so that at 390, the width of a
 -- telephone, letters are still ten pixels high.

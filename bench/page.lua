@@ -1,4 +1,4 @@
--- page.lua - the figures of a run as Markdown and charts: goals, a picture for each group of rows, then its table.
+-- page.lua - the figures of a run as Markdown and charts: goals, a chart for each group of rows, then its table.
 --
 -- A run is { rows = samples, machine = lines, proof = lines, core = lines }. samples[key][impl] is the list of values
 -- of a row, with `name`, `unit` and `n`; the key is the name, with @n where rows.lua says that sizes are told apart.
@@ -211,9 +211,9 @@ function page.write(run)
   for _, line in ipairs(run.machine) do emit("%s", line) end
   emit "\n## Goals\n"
   goals(samples, emit)
-  emit "\n## Pictures\n"
-  emit "Less is better. Medians, on one scale for each picture, which says where that is logarithmic: a step of it is"
-  emit "ten times as much. A line across weir's bar is a goal. Each picture leads to its figures."
+  emit "\n## Charts\n"
+  emit "Less is better. Medians, on one scale for each chart, which says where it is logarithmic. A line across weir's"
+  emit "bar is a goal. Each chart leads to its figures."
   local tables = {}
   for _, group in ipairs(rows.groups) do
     local blocks, unit, names = blocks_of(samples, group)
@@ -238,7 +238,7 @@ function page.write(run)
   end
   if #run.core > 0 then
     emit "\n## The core without Lua\n"
-    emit "What a C program pays: a loan of a pool, a permit, a hand-off from waiter to waiter (`bench/pool_core.c`); the"
+    emit "What C pays: a loan of a pool, a permit, a hand-off from waiter to waiter (`bench/pool_core.c`); the"
     emit "hit of a cache, its memory under a bound, its pauses (`bench/cache_core.c`); how often a cache for so many of"
     emit "its keys has what it is asked for, beside other ways to evict (`bench/sieve.c`).\n"
     emit "```"

@@ -28,7 +28,7 @@ local function check_xml(name, text)
     local width = tonumber(attributes:match ' width="(-?[%d.]+)"') or 0
     local x = tonumber(attributes:match ' x="(-?[%d.]+)"') or 0
     if tag ~= "svg" and (width < 0 or x < -8 or x + width > 448) then
-      complain("outside of the picture:" .. attributes)
+      complain("outside of the chart:" .. attributes)
     end
   end
   if #open > 0 or not rest:find "</svg>\n$" then complain "it does not end" end
