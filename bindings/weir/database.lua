@@ -32,6 +32,8 @@
 
 local core <const> = require "weir.core"
 
+local is_free <const> = core.is_free
+
 local running <const> = coroutine.running -- a task's identity while it is alive
 local pack <const>, unpack <const> = table.pack, table.unpack
 
@@ -173,12 +175,16 @@ local function lock_within(session, op, timeout)
   error(core.error(kind, session.driver.name .. ":" .. op, text, { name = session.root.name or nil, cause = got }), 0)
 end
 
--- fn(session, ...) with the lock. Where it is free, which it nearly always is, without a permit of one's own.
-local function with_lock(session, op, fn, ...)
-  local lock <const> = session.lock
-  if lock.available > 0 then return lock:with(fn, session, ...) end
+-- fn(session, ...) with the lock, which others have.
+local function in_line(session, op, fn, ...)
   local permit <close> = lock_within(session, op) -- luacheck: ignore 211
   return fn(session, ...)
+end
+
+-- fn(session, ...) with the lock. Where it is free, which it nearly always is, without a permit of one's own.
+local function with_lock(session, op, fn, ...)
+  if is_free(session.lock) then return session.lock:with(fn, session, ...) end
+  return in_line(session, op, fn, ...)
 end
 
 local function query(session, want, sql, ...)
@@ -188,7 +194,8 @@ local function query(session, want, sql, ...)
   if in_loop(session, me, want) then
     return session.driver.query(session.raw, want, nil, sql, ...)
   end
-  return with_lock(session, want, query_locked, want, nil, sql, ...)
+  if is_free(session.lock) then return session.lock:with(query_locked, session, want, nil, sql, ...) end
+  return in_line(session, want, query_locked, want, nil, sql, ...)
 end
 
 -- The lock as a permit, or nothing if the task has it by its loop.
