@@ -6,7 +6,7 @@
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 PREFIX ?= /usr/local
 ARGS ?=
-FUZZ ?= batch cache options pool rate semaphore
+FUZZ ?= batch cache dedup options pool rate semaphore
 FUZZ_SECONDS ?= 60
 # The order of tests and everything random in them; printed, and WEIR_SEED=n repeats a run.
 WEIR_SEED ?= $(shell date +%s)

@@ -1,8 +1,8 @@
-/* options_fuzz.c - what Lua programs hand to the constructors, chosen by the fuzzer.
+/* lua_fuzz.c - a fuzz target that is a Lua script: WEIR_FUZZ_SCRIPT, a module name.
  *
- * The work is done by options.lua, in one Lua state that lives as long as the process; here is the
- * state, and draw(n), by which the script takes its numbers from the bytes of the input. An error
- * that leaves the script is a bug found.
+ * The script returns a function, called once for an input, in one Lua state that lives as long as
+ * the process; it gets draw(n), by which it takes its numbers from the bytes of the input. An error
+ * that leaves it is a bug found.
  */
 #include <lauxlib.h>
 #include <lualib.h>
@@ -42,7 +42,7 @@ static void must(lua_State *L, int rc)
 {
     if (rc == LUA_OK)
         return;
-    fprintf(stderr, "options: %s\n", lua_tostring(L, -1));
+    fprintf(stderr, WEIR_FUZZ_SCRIPT ": %s\n", lua_tostring(L, -1));
     abort();
 }
 
@@ -60,7 +60,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     lua_settop(L, 0);
     lua_pushcfunction(L, traceback);
     lua_getglobal(L, "require");
-    lua_pushliteral(L, "fuzz.options"); /* build-fuzz/env says where */
+    lua_pushliteral(L, WEIR_FUZZ_SCRIPT); /* build-fuzz/env says where */
     must(L, lua_pcall(L, 1, 1, 1));
     fuzz.L = L;
     return 0;
