@@ -41,7 +41,7 @@ describe("weir.postgres failure #real", function()
       for _, fn in ipairs(give_up) do
         fn()
         assert.equal(1, db:value("select 1")) -- at once, while the cancel is under way
-        assert.equal(0, client.running(watcher, "pg_sleep"))
+        assert.equal(0, client.running(watcher, "pg_sleep", db.pid))
         assert.is_false(db.closed)
       end
     end))
@@ -67,13 +67,13 @@ describe("weir.postgres failure #real", function()
       weir.sleep(0.03) -- the request is there
       server:resume(pid)
       assert.equal(1, db:value("select 1"))
-      assert.equal(0, client.running(watcher, "pg_sleep"))
+      assert.equal(0, client.running(watcher, "pg_sleep", pid))
     end, { cancel_timeout = 20 }))
 
     it("closes the connection where the server does not end it", with(function(db, watcher, server)
       local pid = db.pid
       local task = weir.spawn(db.query, db, "select pg_sleep(10)")
-      client.eventually(function() return client.running(watcher, "pg_sleep") == 1 end)
+      client.eventually(function() return client.running(watcher, "pg_sleep", pid) == 1 end)
       local _ <close> = server:paused(pid)
       task:cancel() -- not by a timeout: it could end the command before the server stands still
       task:pawait()
@@ -87,7 +87,7 @@ describe("weir.postgres failure #real", function()
     it("in a transaction that cannot be rolled back closes the connection too", with(function(db, watcher, server)
       local pid = db.pid
       local task = weir.spawn(db.transaction, db, function(tx) tx:query("select pg_sleep(10)") end)
-      client.eventually(function() return client.running(watcher, "pg_sleep") == 1 end)
+      client.eventually(function() return client.running(watcher, "pg_sleep", pid) == 1 end)
       local _ <close> = server:paused(pid)
       task:cancel()
       task:pawait()

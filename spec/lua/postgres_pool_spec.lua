@@ -125,7 +125,7 @@ describe("weir.postgres.pool #real", function()
       helper.error("timeout", weir.timeout, 0.01, pool.query, pool, "select pg_sleep(10)")
       assert.equal(pid, pool:value("select pg_backend_pid()"))
     end
-    assert.equal(0, client.running(watcher, "pg_sleep"))
+    assert.equal(0, client.running(watcher, "pg_sleep", pid))
   end))
 
   it("throws away a connection that is lost, idle or in use, and dials anew", with(function(pool, server)

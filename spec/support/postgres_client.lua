@@ -63,10 +63,11 @@ function client.closed(before)
   client.eventually(function() return client.sockets() <= before end)
 end
 
---- How many backends run a statement that has `text` in it, besides the asking one.
-function client.running(db, text)
+--- How many backends run a statement that has `text` in it, besides the asking one; or whether that of `pid` does: of a
+--- test before, one may still run that could not be cancelled.
+function client.running(db, text, pid)
   return db:value("select count(*)::int from pg_stat_activity where state = 'active' and query like $1 "
-    .. "and pid <> pg_backend_pid()", "%" .. text .. "%")
+    .. "and pid <> pg_backend_pid() and pid = coalesce($2::int, pid)", "%" .. text .. "%", pid)
 end
 
 return client
