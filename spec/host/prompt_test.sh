@@ -114,6 +114,40 @@ if "$WEIR" -e 'require "weir.edit.line"' 2>/dev/null && command -v script >/dev/
     has out '^weir [0-9.]*, Lua 5.4'
     has out '^42'
     has history '6.*7'
+
+    # keys as they are pressed: Ctrl-C ends an input that runs, and empties a line
+    mkfifo "$dir/keys"
+    TERM=xterm script -qec "$WEIR" /dev/null <"$dir/keys" >"$dir/out" 2>"$dir/err" &
+    terminal=$!
+    exec 3>"$dir/keys"
+    # shellcheck disable=SC2059 # with its escapes
+    press() { printf "$1" >&3; }
+    shown() {
+        until grep -q -e "$1" "$dir/out"; do
+            kill -0 "$terminal" 2>/dev/null || fail "the terminal is gone before it shows $1"
+            sleep 0.01
+        done
+    }
+    press 'print(5 * 7) weir.sleep(60)\n'
+    shown '^35'
+    press '\003'
+    shown 'interrupted (SIGINT)'
+    press 'half of a line'
+    shown 'half of a line'
+    press '\003'
+    until [ "$(tail -n 1 "$dir/out")" = '> ' ]; do sleep 0.01; done
+    press 'print(7 * 7)\n'
+    shown '^49'
+
+    # the terminal goes away: what runs behind the prompt is cancelled, and cleans up
+    press "do local _ = weir.spawn(function() local _ <close> = setmetatable({}, { __close = function()\n"
+    press "io.open('$dir/cleaned', 'w'):close() end }) print('pid ' .. io.open '/proc/self/stat':read 'n') weir.sleep(60) end) end\n"
+    shown '^pid [0-9]'
+    weir=$(sed -n 's/^pid \([0-9]*\).*/\1/p' "$dir/out")
+    kill -KILL "$terminal"
+    until ! kill -0 "$weir" 2>/dev/null; do sleep 0.01; done
+    [ -f "$dir/cleaned" ] || fail 'nothing is cleaned up when the terminal goes away'
+    exec 3>&-
 fi
 
 echo 'ok: the prompt'
