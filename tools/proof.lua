@@ -77,7 +77,7 @@ local TECHNIQUES <const> = {
       .. " long as you like.",
     finds = "Sequences that chance does not draw.",
     more = "make fuzz FUZZ=\"pool cache\" FUZZ_SECONDS=60",
-    { "inputs", "inputs run", "fuzz/batch fuzz/cache fuzz/options fuzz/pool fuzz/rate fuzz/semaphore" },
+    { "inputs", "inputs run", "fuzz/batch fuzz/cache fuzz/dedup fuzz/options fuzz/pool fuzz/rate fuzz/semaphore" },
     { "places", "places in the code reached",
       "fuzz/batch fuzz/cache fuzz/options fuzz/pool fuzz/rate fuzz/semaphore", each = true } },
   { title = "PostgreSQL, restarted, killed, full and silent",
