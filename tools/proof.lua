@@ -489,7 +489,10 @@ end
 
 local function write_page(folder, page)
   local log, err = read(folder .. "/Testing/Temporary/LastTest.log")
-  if not log then usage(err) end
+  if not log then
+    io.stderr:write("proof: ", err, "\nproof: it is what `make test` leaves\n")
+    os.exit(2)
+  end
   local tests, list = parse(log)
   if #list == 0 then complain("the log has no tests") end
   local xml = read(folder .. "/results.xml")

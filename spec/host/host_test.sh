@@ -95,6 +95,10 @@ run 3 -e "$weir_require local s = weir.semaphore{permits=1, name='db'} s:with(fu
 has err "deadlock.*'db'"
 run 3 -e "$weir_require weir.await(function() end)"
 has err 'waits in weir.await'
+many="for _ = 1, 25 do weir.spawn(weir.await, function() end) end"
+run 3 -e "$weir_require $many"
+has err '^  task 20 .* waits in weir.await'
+has err '^  \.\.\. and 6 more$'
 idle_pool="local pool = weir.pool{create=function() return 1 end, min=1} pool:with(print)"
 run 3 -e "$weir_require $idle_pool weir.await(function() end)"
 has err 'deadlock'

@@ -137,6 +137,7 @@ wrong(function(tests) tests["release.rock.rock_test"] = nil end, "no test of kin
 wrong(function(tests) tests["release.magic.x"] = tests["release.style.files"] end, "'magic' is no kind that the page")
 wrong(function() end, "the log is not of a run that ended", nil, { cut = true })
 
-local _, code = output_of "lua5.4 tools/proof.lua no-such-folder page.md"
+local said, code = output_of "lua5.4 tools/proof.lua no-such-folder page.md"
+has(said, "what `make test` leaves")
 assert(code == 2)
 assert(os.execute "lua5.4 tools/proof.lua --check docs/proof.md")
