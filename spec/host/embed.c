@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uv.h>
 #include <weir/lua.h>
 
 static const weir_lua_api *api;
@@ -77,15 +78,23 @@ static void drive(lua_State *L, const told *t)
         continue;
 }
 
-static lua_State *open_state(void)
+/* `uv` NULL: on a loop of weir's own. */
+static lua_State *open_on(uv_loop_t *uv)
 {
     lua_State *L = lua_newstate(allocate, NULL);
     luaL_openlibs(L);
     weir_lua_preload(L);
+    if (uv != NULL)
+        weir_lua_set_loop(L, uv, (void (*)(void))uv_run);
     api = weir_lua_open(L);
     if (luaL_dostring(L, "weir = require 'weir'") != LUA_OK)
         lua_error(L);
     return L;
+}
+
+static lua_State *open_state(void)
+{
+    return open_on(NULL);
 }
 
 static void tells_each_outcome_once(void)
@@ -167,6 +176,28 @@ static void names_the_host_as_who_spawned(void)
     lua_close(L);
 }
 
+/* Each has a runtime of its own; that one goes does not concern the other. */
+static void runs_two_states_on_one_loop(void)
+{
+    uv_loop_t loop;
+    told one, two;
+    CHECK(uv_loop_init(&loop) == 0);
+    lua_State *L = open_on(&loop), *other = open_on(&loop);
+    CHECK(start(L, "weir.sleep(0.001) return 'one'", on_done, &one) == 0);
+    CHECK(start(other, "weir.sleep(0.002) return 'two'", on_done, &two) == 0);
+    uv_run(&loop, UV_RUN_DEFAULT); /* as long as either has something to do */
+    CHECK(one.n == 1 && strcmp(one.text, "one") == 0);
+    CHECK(two.n == 1 && strcmp(two.text, "two") == 0);
+    CHECK(start(other, "weir.sleep(0.001) return 'goes on'", on_done, &two) == 0);
+    lua_close(L);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    CHECK(two.n == 1 && strcmp(two.text, "goes on") == 0);
+    api->end(other, "enough", 0);
+    lua_close(other);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    CHECK(uv_loop_close(&loop) == 0);
+}
+
 static int start_protected(lua_State *L)
 {
     start(L, "return ('x'):rep(100)", on_done, lua_touserdata(L, 1));
@@ -205,6 +236,7 @@ int main(void)
     ends_what_is_left();
     closes_with_an_end_untold();
     names_the_host_as_who_spawned();
+    runs_two_states_on_one_loop();
     survives_every_failure_of_memory();
     return failed != 0;
 }

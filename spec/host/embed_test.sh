@@ -7,7 +7,7 @@ flags=${WEIR_CFLAGS:-}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 # shellcheck disable=SC2046,SC2086
-"$CC" -std=gnu11 -Wall -Wextra -Werror -O1 -g $flags $(pkg-config --cflags lua5.4) "-I$WEIR_SOURCE/core/include" \
+"$CC" -std=gnu11 -Wall -Wextra -Werror -O1 -g $flags $(pkg-config --cflags lua5.4 libuv) "-I$WEIR_SOURCE/core/include" \
     "-I$WEIR_SOURCE/bindings/include" "$WEIR_SOURCE/spec/host/embed.c" -o "$folder/embed" "-L$WEIR_BUILD/lib" \
     -lweir-lua $(pkg-config --libs libuv lua5.4) -lm -ldl
 "$folder/embed" 2>"$folder/errors" || { tail -n 20 "$folder/errors"; exit 1; }

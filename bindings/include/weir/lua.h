@@ -59,7 +59,8 @@ typedef struct weir_lua_loop {
 
 /* A task that `start` started has ended; `data` is what it was given. On `L`: the task at 1, from
  * 2 to the top its results (`state` is WEIR_TASK_DONE) or one error (FAILED, CANCELLED); what is
- * left there is dropped. From the loop, outside tasks; an error raised here is reported. */
+ * left there is dropped. From the loop, outside tasks: may start others, cannot wait, end or close
+ * the state. An error raised here is reported. */
 typedef void (*weir_lua_done_fn)(lua_State *L, weir_task_state state, void *data);
 
 typedef struct weir_lua_api {
