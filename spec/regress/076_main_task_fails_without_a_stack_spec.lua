@@ -25,6 +25,15 @@ describe("a task that a child failed", function()
     assert.truthy(top.traceback:find("\n.-child.- spawned at .-076_main"), top.traceback)
   end))
 
+  it("ends so or with its memory gone, whichever allocation fails", function()
+    helper.fail_allocations(function()
+      pcall(weir.scope, function()
+        weir.spawn(function() weir.spawn(fail) end)
+        weir.sleep(1)
+      end)
+    end)
+  end)
+
   it("shows it where it ends the program", function()
     local host <const> = os.getenv "WEIR"
     if not host then return pending("needs the binary in WEIR") end
