@@ -240,6 +240,24 @@ describe("dedup: the proxy #real", function()
     assert.equal("3", get("/", { accept = "a" }).body)
   end))
 
+  it("gives whole what a 304 is about, and keeps it no more, if it went meanwhile", with_proxy(function(r, n)
+    local head = { etag = '"1"', ["cache-control"] = "no-cache", ["x-n"] = tostring(n) }
+    if r.method == "DELETE" then return { status = 204 } end
+    if not r.headers["if-none-match"] then return { status = 200, headers = head, body = "whole" } end
+    weir.sleep(0.1)
+    return { status = 304, headers = head }
+  end, function(get, seen, proxy)
+    get "/"
+    local asking = weir.spawn(get, "/")
+    support.wait_until(function() return seen["/"] == 2 end)
+    get("/", nil, "DELETE")
+    local response = asking:await()
+    assert.same({ 200, "whole", "REVALIDATED", "2" },
+      { response.status, response.body, response.headers["x-cache"], response.headers["x-n"] })
+    assert.equal(0, proxy:stats().cache.entries)
+    assert.equal("MISS", get("/").headers["x-cache"])
+  end))
+
   it("keeps the length of what it passes on", with_proxy(function()
     return { status = 200, body = ("x"):rep(100000), headers = { ["cache-control"] = "no-store" } }
   end, function(get)
