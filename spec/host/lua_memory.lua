@@ -36,6 +36,10 @@ local programs = {
   all = function()
     weir.all { function() weir.sleep(1) return 1 end, function() weir.sleep(2) return 2 end }
   end,
+  failure_of_a_child = function()
+    local parent = weir.spawn(function() weir.spawn(function() weir.sleep(1) error {} end) end)
+    assert(not parent:pawait() and parent.traceback)
+  end,
   failure = function()
     pcall(weir.all, { function() weir.sleep(1) error {} end, function() weir.sleep(2) end })
   end,
