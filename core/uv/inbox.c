@@ -17,6 +17,9 @@
 #include <stdatomic.h>
 #include <weir/inbox.h>
 
+static_assert(ATOMIC_POINTER_LOCK_FREE == 2 && ATOMIC_INT_LOCK_FREE == 2,
+              "a signal handler may post");
+
 struct weir_inbox {
     uv_async_t uv;
     weir_link link; /* in the loop's inboxes */
