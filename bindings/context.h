@@ -387,6 +387,8 @@ int lwait_park(lua_State *L, ltask *t, lua_KFunction k, lua_KContext kctx);
 int lwait_join_end(lua_State *L, ltask *t, weir_scope *s, lua_KFunction k, lua_KContext kctx);
 /* In k: return if granted, else raise. */
 void lwait_outcome(lua_State *L, lcontext *ctx);
+/* The same, of what the caller knows by another name than the core. */
+void lwait_outcome_of(lua_State *L, lcontext *ctx, const char *op);
 /* A checkpoint of a task whose budget is spent; `k` calls lwait_outcome first, as after a wait. */
 int lwait_yield(lua_State *L, ltask *t, const char *op, lua_KFunction k, lua_KContext kctx);
 /* The same before an operation that may turn out not to wait: `f`, with the stack as it is. */

@@ -352,11 +352,10 @@ static int semaphore_resize(lua_State *L)
     return 0;
 }
 
-static int waited(lua_State *L, int status, lua_KContext kctx)
+static int waited(lua_State *L, int status, lua_KContext op)
 {
     (void)status;
-    (void)kctx;
-    lwait_outcome(L, lcontext_here(L));
+    lwait_outcome_of(L, lcontext_here(L), (const char *)op);
     return 0;
 }
 
@@ -369,7 +368,7 @@ int lsem_wait(lua_State *L, lsem *s, const char *op, lua_CFunction self, int is_
         return lwait_spend(L, t) ? lwait_again(L, t, op, self) : 0;
     lwait_enter(L, s->ctx, op);
     begin(&s->sem, &t->task.wait, weir_after(s->ctx->rt, timeout));
-    return lwait_park(L, t, waited, 0);
+    return lwait_park(L, t, waited, (lua_KContext)op);
 }
 
 /* semaphore:drain([timeout]): refuses new requests, serves those queued, waits until every permit

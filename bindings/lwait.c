@@ -207,9 +207,13 @@ int lwait_join_end(lua_State *L, ltask *t, weir_scope *s, lua_KFunction k, lua_K
 
 void lwait_outcome(lua_State *L, lcontext *ctx)
 {
+    lwait_outcome_of(L, ctx, ltask_current(ctx)->task.wait.ops->op);
+}
+
+void lwait_outcome_of(lua_State *L, lcontext *ctx, const char *op)
+{
     ltask *t = ltask_current(ctx);
     const weir_waiter *w = &t->task.wait;
-    const char *op = w->ops->op;
     switch ((weir_status)w->status) {
     case WEIR_CANCELED:
         lerror_push_cancelled(L, op, t->task.current);
