@@ -104,6 +104,26 @@ describe("weir.http.serve, refusing #real", function()
         c:send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n" .. ("y"):rep(10))
         assert.equal(("y"):rep(10), c:response().body)
       end))
+
+    it("of a client that stays keeps its descriptor for seconds, and no more than 64 are kept", with_server({}, hello,
+      function(port)
+        local function sockets()
+          local pipe <close> = assert(io.popen("ls -l /proc/$PPID/fd 2>/dev/null | grep -c socket:"))
+          return tonumber(pipe:read("a"))
+        end
+        local before <const>, clients = sockets(), {}
+        for i = 1, 80 do
+          clients[i] = raw.connect(port):send("GET / HTTP/1.1\r\n\r\nand more")
+          assert.equal(400, clients[i]:response().status)
+          clients[i]:finish()
+        end
+        local kept <const> = sockets() - before - #clients
+        assert.is_true(kept > 0 and kept <= 64, kept .. " are kept")
+        support.wait_until(function() return sockets() - before == #clients end)
+        for _, c in ipairs(clients) do c:close() end
+        local next <close> = raw.connect(port)
+        assert.equal("hello", next:get("/").body)
+      end))
   end)
 
   describe("a body", function()
