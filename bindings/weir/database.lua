@@ -287,6 +287,7 @@ end
 -- --- loops over rows --------------------------------------------------------------------------------
 -- {session, cursor, loop}: an entry of loop.open, until it is closed.
 local Rows <const> = {}
+local rows_meta <const> = { __index = Rows, __name = "weir.database.rows" }
 
 local function leave(rows)
   local loop <const> = rows.loop
@@ -299,6 +300,7 @@ end
 
 --- Give up what was not read. Waits, also in a cancelled task. Harmless a second time.
 function Rows:close()
+  core.check_self(self, rows_meta, "rows:close")
   local cursor <const> = self.cursor
   if not cursor then return end
   local session <const> = self.session
@@ -311,7 +313,7 @@ function Rows:close()
   leave(self)
 end
 
-local rows_meta <const> = { __index = Rows, __close = Rows.close, __name = "weir.database.rows" }
+rows_meta.__close = Rows.close
 
 local function next_row(rows)
   local cursor <const> = rows.cursor

@@ -68,6 +68,9 @@ describe("a method with a dot", function()
       for _, name in ipairs { "query", "row", "value", "rows", "close" } do
         check("statement", name, statement[name])
       end
+      local _, rows <const> = db:rows "SELECT 1"
+      check("rows", "close", rows.close)
+      rows:close()
       for _, name in ipairs { "release", "discard", "transfer" } do check("lease", name, lease[name]) end
       for _, name in ipairs { "acquire", "try_acquire", "with", "query", "row", "value", "exec", "transaction", "rows",
                               "close", "drain", "stats", "resize" } do
