@@ -89,8 +89,8 @@ local function percent(part, whole)
 end
 
 emit("Coverage, by `make coverage` at commit %s: gcc, the tests `c`, `weir`, `host` and `examples`, a tenth of", commit)
-emit "what is drawn by chance. A branch is a way out of a condition as the compiler sees it, a failed assert too. What a"
-emit "process ran that a signal or `_exit` ended is not counted."
+emit "what is drawn by chance. A branch is a way out of a condition as the compiler sees it, a failed assert too. What"
+emit "a process ran that a signal or `_exit` ended is not counted."
 emit ""
 emit "| folder | lines | of them run | branches | of them taken |"
 emit "|---|--:|--:|--:|--:|"
