@@ -77,7 +77,7 @@ local function scale_of(blocks)
   if most == 0 then most, least = 1, 1 end
   local ticks = {}
   if most / least > MOST then
-    local from, to = math.floor(math.log(least, 10)), math.log(most, 10)
+    local from, to = math.floor(math.log(least / 2, 10)), math.log(most, 10) -- the smallest has a length, too
     local step = math.max(1, math.ceil((to - from) / 5))
     for power = from, to, step do ticks[#ticks + 1] = 10.0 ^ power end
     return function(value)
