@@ -218,7 +218,7 @@ M.goals = {
   { key = "pool_cycle", of = "pool_cycle", impl = "pg-pool", factor = 1 / 7, text = "1/7 of pg-pool",
     why = "a lease is made for each loan, an object that knows its holder; pool:with(f), which needs none, meets it" },
   { key = "pool_cycle", of = "pool_cycle", impl = "generic-pool", factor = 1 / 4, text = "1/4 of generic-pool",
-    why = "as above" },
+    why = "a lease is made for each loan, an object that knows its holder; pool:with(f), which needs none, meets it" },
   { key = "pool_cycle", of = "pool_cycle", impl = "go", factor = 1, text = "Go database/sql", comparison = true },
   { key = "spike_p99", most = 25e6, text = "ten turns of 2 ms, and 5" },
   { key = "spike_size", most = 6, text = "the 5 and one more" },
@@ -249,7 +249,7 @@ M.goals = {
   { key = "http@100000", of = "http@100000", impl = "undici", factor = 0.5, text = "half of undici",
     why = "a bare libcurl loop over sockets, which is how weir drives it, takes more than that by itself" },
   { key = "http@100000", of = "http@100000", impl = "go", factor = 1, text = "Go net/http",
-    why = "as above" },
+    why = "a bare libcurl loop over sockets, which is how weir drives it, takes more than that by itself" },
   { key = "start", of = "start", impl = "node", factor = 1 / 5, text = "1/5 of Node" },
 }
 
