@@ -22,7 +22,7 @@ if [ -n "${FUZZ_SECONDS:-}" ]; then
     mkdir -p "$program.corpus"
     set -- "$@" "$program.corpus"
 fi
-seconds=${FUZZ_SECONDS:-5}
+seconds=${FUZZ_SECONDS:-9}
 # A Lua state keeps memory from one input to the next; that each gives back what is weir's, weir.test sees.
 [ ! -f "$WEIR_SOURCE/spec/fuzz/$unit.lua" ] || set -- -detect_leaks=0 "$@"
 
