@@ -51,7 +51,7 @@ test,static  libunistring-dev  a:unistring      likewise: what libidn2 stands on
 test,static  libzstd-dev      pc:libzstd        likewise: bodies in zstd
 test,static  libbrotli-dev    pc:libbrotlidec   likewise: bodies in brotli
 test,static  zlib1g-dev       pc:zlib           likewise: bodies in gzip
-test,static  postgresql-server-dev-15  a:pgcommon_shlib  likewise: what libpq stands on
+test,static  postgresql-server-dev-all  a:pgcommon_shlib  likewise: what libpq stands on
 '
 
 group=${1:-}
