@@ -3,7 +3,7 @@
 
 #include "sched/internal.h"
 
-#include "check.h"
+#include "bed.h"
 #include "programs.h"
 
 static void forget(weir_runtime *rt, weir_waiter *w)
@@ -13,29 +13,6 @@ static void forget(weir_runtime *rt, weir_waiter *w)
 }
 
 static const weir_wait_ops parked = {"test:park", forget, NULL, NULL, NULL};
-
-typedef struct bed {
-    weir_simulator *sim;
-    weir_runtime *rt;
-} bed;
-
-static bed bed_new(void)
-{
-    bed b;
-    b.sim = weir_simulator_new(WEIR_PLAN_FIFO, 1);
-    b.rt = weir_runtime_new(weir_simulator_env(b.sim));
-    assert_non_null(b.rt);
-    return b;
-}
-
-static void bed_free(bed *b)
-{
-    CHECK_VALID(b->rt);
-    CHECK_QUIET(b->rt);
-    weir_runtime_free(b->rt);
-    CHECK_INT(weir_simulator_bytes(b->sim), 0);
-    weir_simulator_free(b->sim);
-}
 
 static void end_body(weir_runtime *rt, weir_task *t)
 {

@@ -2,35 +2,12 @@
  * them. */
 #include <weir/scope.h>
 
-#include "check.h"
+#include "bed.h"
 #include "script.h"
 
 static const weir_reason why = {"why", 7};
 
-typedef struct bed {
-    weir_simulator *sim;
-    weir_runtime *rt;
-} bed;
-
-static bed bed_new(void)
-{
-    bed b;
-    b.sim = weir_simulator_new(WEIR_PLAN_FIFO, 1);
-    b.rt = weir_runtime_new(weir_simulator_env(b.sim));
-    assert_non_null(b.rt);
-    return b;
-}
-
-static void bed_free(bed *b)
-{
-    CHECK_VALID(b->rt);
-    CHECK_QUIET(b->rt);
-    weir_runtime_free(b->rt);
-    CHECK_INT(weir_simulator_bytes(b->sim), 0);
-    weir_simulator_free(b->sim);
-}
-
-/* --- marks ---------------------------------------------------------------------------------- */
+/* --- joins ---------------------------------------------------------------------------------- */
 
 static void a_join_of_nothing_is_granted_through_the_queue(void **state)
 {
