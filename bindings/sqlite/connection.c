@@ -18,8 +18,8 @@ weir_sqlite *weir__connection_new(const weir_lua_api *api, weir_runtime *rt, uin
     c->max_cached = max_cached;
     atomic_init(&c->stop, 0);
     weir_list_init(&c->all);
-    weir_list_init(&c->todo);
-    weir_list_init(&c->work_todo);
+    weir_list_init(&c->backlog);
+    weir_list_init(&c->work_backlog);
     return c;
 }
 
@@ -115,7 +115,7 @@ int weir__connection_launch(weir_sqlite *c)
     int rc;
     clear_outcome(&c->op);
     atomic_store_explicit(&c->stop, 0, memory_order_relaxed);
-    weir_list_append(&c->work_todo, &c->todo);
+    weir_list_append(&c->work_backlog, &c->backlog);
     c->is_busy = 1; /* all is set before the thread may look */
     rc = c->api->work_new(c->rt, weir__work, done, c, &c->work);
     if (rc == WEIR_ENOIO) {
@@ -123,7 +123,7 @@ int weir__connection_launch(weir_sqlite *c)
         c->is_inline = 1;
     } else if (rc != 0) {
         c->is_busy = 0;
-        weir_list_append(&c->todo, &c->work_todo);
+        weir_list_append(&c->backlog, &c->work_backlog);
         return rc;
     }
     return 0;
@@ -189,7 +189,7 @@ static void done(void *connection, int status)
             c->changes = op->changes;
     } else {
         op->fault = FAULT_DROPPED;
-        weir_list_append(&c->todo, &c->work_todo);
+        weir_list_append(&c->backlog, &c->work_backlog);
     }
     let_go(c, status == 0);
     settle(c, &c->waiter, c->is_closing ? WEIR_CLOSED : WEIR_GRANTED);

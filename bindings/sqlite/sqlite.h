@@ -83,12 +83,13 @@ enum {
     STATEMENT_FREE,     /* reset: anybody may run it */
     STATEMENT_RUNNING,  /* of the connection's operation, or left active by it */
     STATEMENT_CURSOR,   /* of a cursor */
-    STATEMENT_ABANDONED /* in `todo`: to be reset, or finalised if doomed, by the next operation */
+    STATEMENT_ABANDONED /* in `backlog`: to be reset, or finalised if doomed, by the next operation
+                         */
 };
 
 struct weir_statement {
     weir_link link;       /* in c->all, the one used last at the end */
-    weir_link todo;       /* in c->todo, or c->work_todo */
+    weir_link backlog;    /* in c->backlog, or c->work_backlog */
     weir_statement *next; /* in its bucket while cached */
     sqlite3_stmt *stmt;   /* work; NULL until it is compiled */
     weir_bytes params;    /* work; encoded, and bound without a copy */
@@ -99,7 +100,7 @@ struct weir_statement {
     uint8_t state;     /* STATEMENT_* */
     uint8_t is_cached; /* found by its text, in c->bucket */
     uint8_t is_kept;   /* it will be used again: what compiles it is to know; set before that */
-    uint8_t is_doomed; /* in todo to be finalised */
+    uint8_t is_doomed; /* in backlog to be finalised */
     uint8_t is_over;   /* nothing is left to read; it is reset */
     int64_t before;    /* work: total_changes when it began */
     size_t size;       /* of sql, without its NUL */
@@ -118,7 +119,7 @@ void weir__statement_put(weir_sqlite *c, weir_statement *s);
 void weir__statement_abandon(weir_sqlite *c, weir_statement *s);
 /* A handle is given up. */
 void weir__statement_unpin(weir_sqlite *c, weir_statement *s);
-/* On the thread: what is in work_todo. Then, on the loop, take it back. */
+/* On the thread: what is in work_backlog. Then, on the loop, take it back. */
 void weir__statements_tidy(weir_sqlite *c);
 void weir__statements_tidied(weir_sqlite *c);
 /* On the thread, at the end: finalise and free all. */
@@ -184,9 +185,9 @@ struct weir_sqlite {
     weir_operation op; /* the one that runs, or ran last */
     weir_work *work;   /* while it is with the thread pool */
     weir_waiter *waiter, *closer;
-    weir_list all;       /* every statement; of `work` when it closes */
-    weir_list todo;      /* abandoned and doomed ones, for the next operation */
-    weir_list work_todo; /* work: those of the operation that runs */
+    weir_list all;          /* every statement; of `work` when it closes */
+    weir_list backlog;      /* abandoned and doomed ones, for the next operation */
+    weir_list work_backlog; /* work: those of the operation that runs */
     weir_statement *bucket[WEIR_SQLITE_BUCKETS];
     uint32_t n_cached, max_cached;
     uint32_t n_cursors; /* statements that are active between operations */

@@ -1,7 +1,7 @@
 /* sqlite/statement.c - compiled statements: a cache by text, the least recently used goes first.
  *
  * Everything here belongs to the loop, but for the statement itself: it is compiled, reset and
- * finalised on the thread. So what is to be reset or finalised waits in `todo` for the next
+ * finalised on the thread. So what is to be reset or finalised waits in `backlog` for the next
  * operation, which does it first. A text whose statement is in use (a loop over rows that runs
  * the same one again) gets a second one, which is not kept.
  */
@@ -36,7 +36,7 @@ static void doom(weir_sqlite *c, weir_statement *s)
 {
     s->state = STATEMENT_ABANDONED;
     s->is_doomed = 1;
-    weir_list_push(&c->todo, &s->todo);
+    weir_list_push(&c->backlog, &s->backlog);
 }
 
 /* Down to the bound, the least recently used first; those in use and those with a handle stay. */
@@ -117,7 +117,7 @@ void weir__statement_put(weir_sqlite *c, weir_statement *s)
 void weir__statement_abandon(weir_sqlite *c, weir_statement *s)
 {
     s->state = STATEMENT_ABANDONED;
-    weir_list_push(&c->todo, &s->todo);
+    weir_list_push(&c->backlog, &s->backlog);
 }
 
 void weir__statement_unpin(weir_sqlite *c, weir_statement *s)
@@ -130,9 +130,9 @@ void weir__statement_unpin(weir_sqlite *c, weir_statement *s)
 /* --- on the thread ---------------------------------------------------------------------------- */
 void weir__statements_tidy(weir_sqlite *c)
 {
-    weir_link *k = weir_list_first(&c->work_todo);
-    for (; k != NULL; k = weir_list_next(&c->work_todo, k)) {
-        weir_statement *s = weir_container(k, weir_statement, todo);
+    weir_link *k = weir_list_first(&c->work_backlog);
+    for (; k != NULL; k = weir_list_next(&c->work_backlog, k)) {
+        weir_statement *s = weir_container(k, weir_statement, backlog);
         if (s->is_doomed) {
             sqlite3_finalize(s->stmt);
             s->stmt = NULL;
@@ -153,8 +153,8 @@ static void free_statement(weir_statement *s)
 void weir__statements_tidied(weir_sqlite *c)
 {
     weir_link *k;
-    while ((k = weir_list_pop(&c->work_todo)) != NULL) {
-        weir_statement *s = weir_container(k, weir_statement, todo);
+    while ((k = weir_list_pop(&c->work_backlog)) != NULL) {
+        weir_statement *s = weir_container(k, weir_statement, backlog);
         if (s->is_doomed)
             free_statement(s);
         else
